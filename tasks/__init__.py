@@ -1,0 +1,1 @@
+"""The operation: what a batch is, how it is planned, carried out, folded and reported."""

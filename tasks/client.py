@@ -1,0 +1,233 @@
+"""The way in for Python producers, and the one reader of batches; the only module of tasks that knows Redis."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tasks import keys
+from tasks.batch import Batch
+from tasks.clock import Clock, SystemClock
+from tasks.document import load_batch
+from tasks.errors import DocumentRefused, UnknownBatch, Unreachable, WaitTimeout
+from tasks.report import outcome, progress, report
+
+KEEP_DAYS: Final = 7.0
+HEARTBEAT_MS: Final = 2_000  # a worker whose heart has not beaten for this long is gone
+DAY_S: Final = 86_400
+CONNECT_TIMEOUT_S: Final = 1.0
+ANSWER_TIMEOUT_S: Final = 2.0
+POLL_MS: Final = 1_000  # below the socket's timeout
+PAGE: Final = 500  # orders read at once: no reader holds Redis for long
+FINAL_STATES: Final = frozenset({"done", "refused"})
+UNREACHABLE: Final = (redis.ConnectionError, redis.TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a document: its batch id, and whether the same batch was known already."""
+
+    batch_id: str
+    known: bool
+
+
+class Client:
+    """Hands batches over and reads them.  Safe to share between threads; close it or use it in ``with``.
+
+    Every method raises Unreachable within three seconds if Redis does not answer.
+    """
+
+    def __init__(self, redis_url: str, *, keep_days: float = KEEP_DAYS, clock: Clock | None = None) -> None:
+        self._url = redis_url
+        self._clock = clock or SystemClock()
+        self._keep_s = int(keep_days * DAY_S)
+        with _reachable(redis_url):
+            self.redis: redis.Redis = redis.Redis.from_url(
+                redis_url,
+                decode_responses=True,
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                socket_timeout=ANSWER_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),  # a second try would double the time to a clear error
+            )
+        self._accept = self.redis.register_script(script("accept"))
+        self._refuse = self.redis.register_script(script("refuse"))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.redis.close()
+
+    def submit(self, document: dict[str, Any]) -> str:
+        """Hand over a batch document (contract, section 3) and give its batch id.
+
+        Once it returns, the batch survives the death of any worker.  Raises DocumentRefused, with every
+        error listed, if the document is not valid or its id is known with other content.  Whether its
+        accounts are configured is known to the workers: a batch that names a strange one ends as ``refused``.
+        """
+        return self.hand_over(document).batch_id
+
+    def hand_over(self, document: object, accounts: frozenset[str] | None = None) -> Submitted:
+        """Do what ``submit`` does, and say whether the batch was known; *accounts* are those configured."""
+        try:
+            batch = load_batch(document, accounts)
+            batch_id = batch.batch_id or f"b-{self._clock.token()}"
+            named = {**document, "batch_id": batch_id} if isinstance(document, dict) else document
+            with _reachable(self._url):
+                known = self.accept(batch, batch_id, json.dumps(named, ensure_ascii=True))
+        except DocumentRefused as error:
+            with suppress(Unreachable):  # what is wrong with the document matters more
+                self.record_refusal(error)
+            raise
+        return Submitted(batch_id, known)
+
+    def accept(self, batch: Batch, batch_id: str, document: str) -> bool:
+        """Write a batch down once; gives True if it was known.  Raises DocumentRefused if its id is another's.
+
+        *document* goes into the inbox with it; an empty one is there already.
+        """
+        given = {"requested_by": batch.requested_by, "reason": batch.reason}
+        fields = {
+            "priority": batch.priority.value,
+            "prove": int(batch.prove),
+            "orders": len(batch.orders),
+            "deadline_s": batch.deadline_s,
+        } | {name: value for name, value in given.items() if value is not None}
+        flat: list[Any] = [part for pair in fields.items() for part in pair]
+        expiry_s = self._keep_s + int(batch.deadline_s)
+        args: list[Any] = [batch_id, batch.digest, self._clock.now_ms(), expiry_s, keys.EVENTS_KEPT, document, *flat]
+        answer = self._accept(keys=[keys.PREFIX], args=args)
+        if answer == "conflict":
+            raise DocumentRefused([f"batch_id: {batch_id!r} is known with other content: choose another id"], batch_id)
+        return bool(answer == "known")
+
+    def record_refusal(self, error: DocumentRefused, digest: str = "") -> None:
+        """Write a refused document down: as an event, and under its id if that is no other batch's."""
+        errors = json.dumps(error.errors, ensure_ascii=True)
+        args: list[Any] = [error.batch_id or "", self._clock.now_ms(), errors, self._keep_s, keys.EVENTS_KEPT, digest]
+        with _reachable(self._url):
+            self._refuse(keys=[keys.PREFIX], args=args)
+
+    def report(self, batch_id: str) -> dict[str, Any]:
+        """Give the report of a batch as it is now.  Raises UnknownBatch."""
+        return report(self._batch(batch_id))
+
+    def progress(self, batch_id: str) -> dict[str, dict[str, int]]:
+        """Count a batch's orders by account: ``orders``, ``gone``, ``live``, ``unproven``.  Raises UnknownBatch."""
+        return progress(self._batch(batch_id))
+
+    def _batch(self, batch_id: str) -> dict[str, str]:
+        with _reachable(self._url):
+            fields: Any = self.redis.hgetall(keys.batch(batch_id))
+        if "state" not in fields:
+            raise UnknownBatch(batch_id)
+        return dict(fields)
+
+    def outcomes(self, batch_id: str, venues: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """Give one outcome for each order of a batch, in the document's order.  Raises UnknownBatch.
+
+        *venues* maps account to venue; by default as the workers know them.
+        """
+        number = self.report(batch_id)["orders"]
+        with _reachable(self._url):
+            known: Any = self.redis.hgetall(keys.ACCOUNT_VENUES) if venues is None else venues
+            return list(self._outcomes(batch_id, number, known))
+
+    def _outcomes(self, batch_id: str, number: int, venues: dict[str, str]) -> Iterator[dict[str, Any]]:
+        for start in range(0, number, PAGE):
+            places = [str(place) for place in range(start, min(start + PAGE, number))]
+            orders: list[Any] = self.redis.hmget(keys.orders(batch_id), places)
+            standings: list[Any] = self.redis.hmget(keys.outcomes(batch_id), places)
+            for order, standing in zip(orders, standings, strict=True):
+                if order is not None:
+                    yield outcome(order, standing, venues)
+
+    def wait(self, batch_id: str, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait until a batch is done or refused, and give its report.
+
+        Raises WaitTimeout after *timeout_s* (the batch goes on), UnknownBatch if there is none.
+        """
+        until_ms = None if timeout_s is None else self._clock.now_ms() + timeout_s * 1000
+        for found in self.follow(batch_id, until_ms):
+            if found["state"] in FINAL_STATES:
+                return found
+        raise WaitTimeout(f"batch {batch_id} is not done after {timeout_s:g} s; it goes on")
+
+    def follow(self, batch_id: str, until_ms: float | None = None) -> Iterator[dict[str, Any]]:
+        """Give the report of a batch at every change, until it is done or refused, or *until_ms* has come."""
+        last = self._last_event()
+        while True:
+            found = self.report(batch_id)
+            yield found
+            if found["state"] in FINAL_STATES:
+                return
+            changed = False
+            while not changed:
+                left_ms = POLL_MS if until_ms is None else min(POLL_MS, int(until_ms - self._clock.now_ms()))
+                if left_ms <= 0:
+                    return
+                with _reachable(self._url):
+                    answer: Any = self.redis.xread({keys.EVENTS: last}, count=PAGE, block=left_ms)
+                events = answer[0][1] if answer else []
+                last = events[-1][0] if events else last
+                # Without any event the state is read again: the stream is capped, and may be trimmed under us.
+                changed = not events or any(fields.get("batch_id") == batch_id for _, fields in events)
+
+    def _last_event(self) -> str:
+        with _reachable(self._url):
+            newest: Any = self.redis.xrevrange(keys.EVENTS, count=1)
+        return str(newest[0][0]) if newest else "0-0"
+
+    def latest(self, count: int) -> list[dict[str, Any]]:
+        """Give the reports of the latest *count* batches, the newest first."""
+        with _reachable(self._url):
+            ids: Any = self.redis.zrevrange(keys.BATCHES, 0, count - 1)
+            found: list[Any] = [self.redis.hgetall(keys.batch(batch_id)) for batch_id in ids]
+        return [report(fields) for fields in found if "state" in fields]
+
+    def ping(self) -> None:
+        """Do nothing if Redis answers.  Raises Unreachable."""
+        with _reachable(self._url):
+            self.redis.ping()
+
+    def workers(self) -> list[str]:
+        """Name the workers whose hearts beat."""
+        with _reachable(self._url):
+            return sorted(
+                key.removeprefix(keys.worker("")) for key in self.redis.scan_iter(keys.worker("*"), count=PAGE)
+            )
+
+    def pauses(self, accounts: list[str]) -> dict[str, str]:
+        """Say why and until when accounts pause; those that do not are left out."""
+        with _reachable(self._url):
+            found: list[Any] = [self.redis.hmget(keys.account(a), "paused_until_ms", "pause_reason") for a in accounts]
+        now_ms = self._clock.now_ms()
+        left = ((name, int(until or 0) - now_ms, why) for name, (until, why) in zip(accounts, found, strict=True))
+        return {name: f"{ms / 1000:.1f} s more: {why}" for name, ms, why in left if ms > 0}
+
+
+@contextmanager
+def _reachable(url: str) -> Iterator[None]:
+    """Turn every way in which Redis fails to serve us into one clear error, without the password of its URL."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        place = url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://").removeprefix("unix://")
+        raise Unreachable(f"Redis at {place} does not answer ({error})") from None
+    except redis.ResponseError as error:
+        raise Unreachable(f"Redis refuses to serve: {error}") from None
+
+
+def script(name: str) -> str:
+    """Give the text of one of the scripts beside this module."""
+    return resources.files("tasks").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,21 @@
+-- Take a batch in, once: the same id with the same digest is the same batch.
+-- KEYS  1 prefix
+-- ARGV  1 batch id   2 digest   3 now, ms   4 expiry, s   5 events kept
+--       6 document as JSON to put into the inbox, or '' if it is there already   7… field, value, … of the batch hash
+-- Gives 'new', 'known' (same content) or 'conflict' (other content).
+-- A refused batch gives its id free again: nothing of it was ever sent.
+local P = KEYS[1]
+local batch = P .. 'batch:' .. ARGV[1]
+local known = redis.call('HMGET', batch, 'digest', 'state')
+if known[1] and known[2] ~= 'refused' then
+  return known[1] == ARGV[2] and 'known' or 'conflict'
+end
+redis.call('DEL', batch)
+redis.call('HSET', batch, 'batch_id', ARGV[1], 'digest', ARGV[2], 'submitted_ms', ARGV[3], 'state', 'accepted',
+  unpack(ARGV, 7))
+redis.call('EXPIRE', batch, ARGV[4])
+redis.call('ZADD', P .. 'batches', ARGV[3], ARGV[1])
+if ARGV[6] ~= '' then redis.call('XADD', P .. 'inbox', '*', 'batch', ARGV[6]) end
+redis.call('XADD', P .. 'events', 'MAXLEN', '~', ARGV[5], '*',
+  'type', 'batch.accepted', 'batch_id', ARGV[1], 'at_ms', ARGV[3])
+return 'new'

@@ -1,0 +1,108 @@
+"""Reports and outcomes as the contract spells them; pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.orders import IdKind
+from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
+from tasks.fold import Standing
+
+EXIT_CODES: Mapping[str | None, int] = {"flat": 0, "not_flat": 1, "unproven": 3}
+REFUSED_EXIT_CODE = 2
+
+
+def details(outcome: Outcome, attempts: int) -> str:
+    """Write the part of an outcome that is kept beside its status, as compact JSON without nulls."""
+    fields = {
+        "evidence": None if outcome.evidence is Evidence.NONE else outcome.evidence.value,
+        "code": outcome.code,
+        "message": outcome.message,
+        "filled_qty": outcome.filled_qty,
+        "order_id": outcome.order_id,
+        "attempts": attempts,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps(given, ensure_ascii=True, separators=(",", ":"))
+
+
+def report(batch: Mapping[str, str]) -> dict[str, Any]:
+    """Make the report of a batch from its hash in Redis."""
+    state = batch["state"]
+    orders = int(batch.get("orders", 0))
+    counts = {str(status): int(batch.get(f"n:{status}", 0)) for status in Status}
+    counts["pending"] = 0 if state == "refused" else orders - sum(counts.values())
+    by_verdict = dict.fromkeys(Verdict, 0)
+    for status, number in counts.items():
+        by_verdict[VERDICTS[Status(status)]] += number
+    return {
+        "batch_id": batch["batch_id"],
+        "state": state,
+        "verdict": verdict(by_verdict, orders) if state == "done" else None,
+        "orders": orders,
+        "gone": by_verdict[Verdict.GONE],
+        "live": by_verdict[Verdict.LIVE],
+        "unproven": by_verdict[Verdict.UNPROVEN],
+        "counts": {status: number for status, number in counts.items() if number},
+        "calls": int(batch.get("calls", 0)),
+        "priority": batch.get("priority"),
+        "requested_by": batch.get("requested_by"),
+        "reason": batch.get("reason"),
+        "replay_of": batch.get("replay_of"),
+        "submitted_ms": _int(batch.get("submitted_ms")),
+        "first_call_ms": _int(batch.get("first_call_ms")),
+        "done_ms": _int(batch.get("done_ms")),
+        "errors": json.loads(batch.get("errors", "[]")),
+    }
+
+
+def progress(batch: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Count the orders of a batch by account: ``orders``, and how many are gone, live and unproven."""
+    found: dict[str, dict[str, int]] = {}
+    for name, number in batch.items():
+        if not name.startswith("a:"):
+            continue
+        account, _, status = name.removeprefix("a:").rpartition(":")
+        row = found.setdefault(account, {"orders": 0} | {v.value: 0 for v in Verdict})
+        row["orders" if status == "orders" else VERDICTS[Status(status)].value] += int(number)
+    for row in found.values():
+        row["unproven"] = row["orders"] - row["gone"] - row["live"]
+    return dict(sorted(found.items()))
+
+
+def verdict(by_verdict: Mapping[Verdict, int], orders: int) -> str:
+    """Say of a batch that is done: flat, not_flat (an order is known to live) or unproven."""
+    if by_verdict[Verdict.LIVE]:
+        return "not_flat"
+    return "flat" if by_verdict[Verdict.GONE] == orders else "unproven"
+
+
+def exit_code(finished: Mapping[str, Any]) -> int:
+    """Give the exit code for the report of a batch that is done or refused."""
+    return REFUSED_EXIT_CODE if finished["state"] == "refused" else EXIT_CODES[finished["verdict"]]
+
+
+def outcome(order: str, standing: str | None, venues: Mapping[str, str]) -> dict[str, Any]:
+    """Make one line of ``outcomes`` from an order's JSON and its standing, if it has one.
+
+    *venues* maps account to venue.
+    """
+    account, kind, value, symbol = json.loads(order)
+    row: dict[str, Any] = {"account": account, "venue": venues.get(account), "symbol": symbol}
+    row |= {name.value: None for name in IdKind}
+    row |= {"status": Status.PENDING.value, "verdict": VERDICTS[Status.PENDING].value}
+    row |= {"filled_qty": None, "code": None, "message": None, "evidence": None, "attempts": 0, "updated_ms": None}
+    if standing is not None:
+        known = Standing.read(standing)
+        row |= {
+            "status": known.status.value,
+            "verdict": VERDICTS[known.status].value,
+            "updated_ms": known.at_ms,
+        }
+        row |= json.loads(known.details)
+    row[kind] = value
+    return row
+
+
+def _int(text: str | None) -> int | None:
+    return None if text is None else int(text)

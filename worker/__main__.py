@@ -1,0 +1,5 @@
+"""`python -m worker` is `ripcord`."""
+
+from worker.cli import main
+
+main()

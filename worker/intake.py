@@ -1,0 +1,128 @@
+"""Take documents from the inbox, validate and plan them, and put their chunks into the lanes."""
+
+import contextlib
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final
+
+import redis
+
+from tasks import keys
+from tasks.batch import Accounts, Batch
+from tasks.client import Client
+from tasks.clock import Clock
+from tasks.document import check_accounts, load_batch, parse_document
+from tasks.errors import DocumentRefused
+from tasks.plan import plan
+from tasks.ports import Hint, Log
+from worker.store import RedisStore
+
+BLOCK_MS: Final = 1_000
+ABANDONED_MS: Final = 1_000  # an entry this old whose reader is gone is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One worker's reader of the inbox."""
+
+    client: Client
+    store: RedisStore
+    accounts: Accounts
+    clock: Clock
+    log: Log
+    worker_id: str
+    hint: Hint
+
+    def prepare(self) -> None:
+        """Make the group of readers, once for all workers."""
+        with contextlib.suppress(redis.ResponseError):  # BUSYGROUP: it is there already
+            self.client.redis.xgroup_create(keys.INBOX, keys.INBOX_GROUP, id="0", mkstream=True)
+
+    def run(self, stop: Event) -> None:
+        """Read until *stop* is set; Redis' absence is waited out."""
+        while not stop.is_set():
+            try:
+                self.step()
+            except (redis.RedisError, ConnectionError) as error:
+                self.log.warning("inbox.unreachable", error=str(error))
+                stop.wait(0.5)
+                with contextlib.suppress(redis.RedisError):
+                    self.prepare()  # a Redis without persistence may have come back empty
+
+    def step(self) -> None:
+        """Take the next entry, or one whose reader is gone."""
+        connection = self.client.redis
+        abandoned: Any = connection.xpending_range(keys.INBOX, keys.INBOX_GROUP, "-", "+", 10, idle=ABANDONED_MS)
+        for entry in abandoned:
+            reader = str(entry["consumer"])
+            if reader != self.worker_id and connection.exists(keys.worker(reader)):
+                continue
+            taken: Any = connection.xclaim(
+                keys.INBOX, keys.INBOX_GROUP, self.worker_id, ABANDONED_MS, [entry["message_id"]]
+            )
+            self._take(taken)
+        answer: Any = connection.xreadgroup(
+            keys.INBOX_GROUP, self.worker_id, {keys.INBOX: ">"}, count=1, block=BLOCK_MS
+        )
+        for _, entries in answer or []:
+            self._take(entries)
+
+    def _take(self, entries: list[tuple[str, dict[str, str]]]) -> None:
+        for entry_id, fields in entries:
+            try:
+                self.take(entry_id, (fields or {}).get("batch"))
+            except DocumentRefused as error:
+                self.log.warning("batch.refused", batch=error.batch_id, entry=entry_id, errors=list(error.errors[:5]))
+            except (redis.RedisError, ConnectionError):
+                raise  # the entry stays, and is taken again
+            except Exception as error:  # noqa: BLE001  # one document must never stop the inbox
+                self.log.warning("batch.fault", entry=entry_id, error=repr(error))
+                self.client.record_refusal(
+                    DocumentRefused([f"ripcord failed on this document: {type(error).__name__}"])
+                )
+            pipe = self.client.redis.pipeline()
+            pipe.xack(keys.INBOX, keys.INBOX_GROUP, entry_id)
+            pipe.xdel(keys.INBOX, entry_id)
+            pipe.execute()
+
+    def take(self, entry_id: str, raw: str | None) -> None:
+        """Plan one document.  Raises DocumentRefused after recording why."""
+        digest = ""
+        try:
+            batch = load_batch(_document(raw))
+            digest = batch.digest
+            check_accounts(batch, self.accounts.keys())
+            batch_id = batch.batch_id or f"inbox-{entry_id}"
+            self.client.accept(batch, batch_id, "")
+        except DocumentRefused as error:
+            self.client.record_refusal(error, digest)
+            raise
+        self._plan(batch_id, batch)
+
+    def _plan(self, batch_id: str, batch: Batch) -> None:
+        known: Any = self.client.redis.hmget(keys.batch(batch_id), ["submitted_ms", "planned"])
+        if known[1]:
+            self.log.info("batch.known", batch=batch_id)
+            return
+        now_ms = self.clock.now_ms()
+        planned = plan(batch, self.accounts)
+        self.store.enqueue(batch_id, batch, planned, self.accounts, submitted_ms=int(known[0]), now_ms=now_ms)
+        accounts = {chunk.account for chunk in planned.chunks}
+        for account in accounts:
+            self.hint(account, batch.priority.value)
+        self.log.info(
+            "batch.planned",
+            batch=batch_id,
+            priority=batch.priority.value,
+            orders=len(planned.orders),
+            chunks=len(planned.chunks),
+            accounts=len(accounts),
+            invalid=len(planned.invalid),
+            ms=self.clock.now_ms() - now_ms,
+        )
+
+
+def _document(raw: str | None) -> object:
+    if raw is None:
+        raise DocumentRefused(["the entry has no field 'batch' with the document as JSON"])
+    return parse_document(raw)

@@ -1,0 +1,89 @@
+"""Order references from files: a batch document, JSON Lines or CSV; the only place that guesses a format."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tasks.document import ID_FIELDS, ORDER_FIELDS, parse_document
+from tasks.errors import DocumentRefused
+
+DOCUMENT_FIELDS: Final = frozenset({"version", "orders", "select"})
+
+
+def read_file(name: str) -> str:
+    """Read the text of a file; ``-`` is standard input.  Raises DocumentRefused if it cannot be read as UTF-8."""
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise DocumentRefused([f"{name}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise DocumentRefused([f"{name}: is not UTF-8: {error}"]) from None
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """Make a batch document, or the part of one that has only ``orders``, of the text of a file.
+
+    A JSON object with ``orders`` is a document; other JSON objects, one a line, are references; anything
+    else is CSV with a header.  Raises DocumentRefused with the line of every error.
+    """
+    if not text.strip():
+        raise DocumentRefused([f"{name}: is empty"])
+    if not text.lstrip().startswith("{"):
+        return {"orders": _csv(text, name)}
+    try:
+        whole = parse_document(text)
+    except DocumentRefused:
+        return {"orders": _lines(text, name)}
+    if isinstance(whole, dict) and DOCUMENT_FIELDS & whole.keys():
+        return whole
+    return {"orders": [whole]}
+
+
+def _lines(text: str, name: str) -> list[object]:
+    rows: list[object] = []
+    errors: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            errors.append(f"{name}, line {number}: is not JSON: {error}"[:300])
+        else:
+            rows.append(_reference(row))
+    if errors:
+        raise DocumentRefused(errors[:100])
+    return rows
+
+
+def _reference(row: object) -> object:
+    """Keep what names the order, so that lines of ``outcomes --json`` can be handed in again."""
+    if isinstance(row, Mapping) and "status" in row and "verdict" in row:
+        return {name: value for name, value in row.items() if name in ORDER_FIELDS and value is not None}
+    return row
+
+
+def _csv(text: str, name: str) -> list[object]:
+    try:
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        header = [column.strip() for column in reader.fieldnames or ()]
+        if not set(header) & set(ID_FIELDS) or set(header) - ORDER_FIELDS:
+            allowed = ", ".join(sorted(ORDER_FIELDS))
+            raise DocumentRefused(
+                [f"{name}: is neither a batch document nor JSON Lines; as CSV its header may have {allowed}"]
+            )
+        reader.fieldnames = header
+        return [_row(row, name, reader.line_num) for row in reader if any(row.values())]
+    except csv.Error as error:
+        raise DocumentRefused([f"{name}: is not CSV: {error}"]) from None
+
+
+def _row(row: Mapping[str | None, Any], name: str, line: int) -> dict[str, str]:
+    if None in row:
+        raise DocumentRefused([f"{name}, line {line}: has more fields than the header"])
+    return {str(column): value.strip() for column, value in row.items() if value and value.strip()}

@@ -1,0 +1,92 @@
+"""Once a second: wake what sleeps, give back what dead workers held, end what is past its deadline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final
+
+import redis
+
+from tasks import keys
+from tasks.clock import Clock
+from tasks.drain import leftover
+from tasks.ports import Hint, Log
+from worker.store import RedisStore
+
+TICK_S: Final = 1.0
+HOLD_MS: Final = 2_500  # a watch that does not come back for this long is another worker's
+CHUNKS_A_TICK: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One worker's watch; of all workers one holds it at a time, though nothing breaks if two do.
+
+    ``ended`` is told of each batch that ends here; ``answer`` of each done batch that Celery tasks wait for.
+    """
+
+    redis: redis.Redis
+    store: RedisStore
+    clock: Clock
+    log: Log
+    worker_id: str
+    keep_s: int
+    hint: Hint
+    ended: Callable[[str], None]
+    answer: Callable[[str], None]
+
+    def run(self, stop: Event) -> None:
+        """Watch until *stop* is set; Redis' absence is waited out."""
+        while not stop.wait(TICK_S):
+            try:
+                if self.holds():
+                    self.tick()
+            except (redis.RedisError, ConnectionError) as error:
+                self.log.warning("watch.unreachable", error=str(error))
+
+    def holds(self) -> bool:
+        """Take the watch if nobody has it, keep it if it is ours."""
+        if self.redis.set(keys.WATCH, self.worker_id, nx=True, px=HOLD_MS):
+            return True
+        if self.redis.get(keys.WATCH) != self.worker_id:
+            return False
+        return bool(self.redis.pexpire(keys.WATCH, HOLD_MS))
+
+    def tick(self) -> None:
+        """Do one round of everything."""
+        now_ms = self.clock.now_ms()
+        accounts: Any = self.redis.smembers(keys.ACCOUNTS)
+        for account in sorted(accounts):
+            self._recover(account, now_ms)
+            if self.store.resume(account, now_ms):
+                self.log.info("account.resumed", account=account)
+            priority = self.store.ready(account, now_ms)
+            if priority is not None:
+                self.hint(account, priority)
+        self._end_late(now_ms)
+        awaited: Any = self.redis.smembers(keys.AWAITED)
+        for batch_id in awaited:
+            self.answer(batch_id)
+        self.redis.zremrangebyscore(keys.BATCHES, "-inf", now_ms - self.keep_s * 1000)
+
+    def _recover(self, account: str, now_ms: int) -> None:
+        """Settle the chunks in the hands of workers that are gone."""
+        held: Any = self.redis.zrange(keys.flights(account), 0, CHUNKS_A_TICK)
+        for chunk_id in held:
+            self._seize(chunk_id, now_ms, "chunk.recovered")
+
+    def _end_late(self, now_ms: int) -> None:
+        """Settle the chunks that wait in their lanes past their batch's deadline."""
+        late: Any = self.redis.zrangebyscore(keys.DEADLINES, "-inf", now_ms, start=0, num=100)
+        for batch_id in late:
+            chunks: Any = self.redis.srandmember(keys.chunks(batch_id), CHUNKS_A_TICK)
+            for chunk_id in chunks:
+                self._seize(chunk_id, now_ms, "chunk.late")
+
+    def _seize(self, chunk_id: str, now_ms: int, event: str) -> None:
+        claim = self.store.seize(chunk_id, now_ms)
+        if claim is None:
+            return
+        self.log.warning(event, batch=claim.batch_id, account=claim.account, chunk=chunk_id, kind=claim.kind.value)
+        if self.store.settle(claim, leftover(claim, now_ms), now_ms).ended:
+            self.ended(claim.batch_id)
