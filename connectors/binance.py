@@ -12,7 +12,7 @@ from connectors.calls import Answer, Request, Response, Stamp
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reading import field, identity, parse_json, rows, text
+from connectors.reading import epoch_ms, field, identity, parse_json, rows, text
 from connectors.venue import Limit, Scope, Venue
 
 # Path, and the parameter that the answer's field of the same name repeats.  Both calls take one order, or one list:
@@ -88,10 +88,7 @@ def read_cancel(orders: tuple[OrderRef, ...], response: Response) -> Answer:
 
 def read_clock(response: Response) -> int | None:
     """Read the venue's time in milliseconds since the epoch; None if the answer does not tell it."""
-    server_time = field(parse_json(response.body), "serverTime")
-    if response.status != 200 or isinstance(server_time, bool) or not isinstance(server_time, int):
-        return None
-    return server_time
+    return epoch_ms(field(parse_json(response.body), "serverTime")) if response.status == 200 else None
 
 
 def _outcome(order: OrderRef, document: object) -> Outcome:

@@ -13,7 +13,7 @@ from connectors.calls import Answer, Refusal, RefusalKind, Request, Response, St
 from connectors.credentials import Credentials
 from connectors.orders import UUID_FORM, IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reading import field, identity, parse_json, rows, text
+from connectors.reading import epoch_ms, field, identity, parse_json, rows, text
 from connectors.venue import Limit, Scope, Venue
 
 # A newer page's sample posts to the path without /multi, which cancels one order and takes no list.
@@ -210,9 +210,7 @@ def _read_clock(response: Response) -> int | None:
     Source: https://pypi.org/project/ccxt/4.4.80 (kuna), 2026-11-20.
     """
     now_ms = field(field(parse_json(response.body), "data"), "timestamp_miliseconds")
-    if response.status != 200 or isinstance(now_ms, bool) or not isinstance(now_ms, int):
-        return None
-    return now_ms if 0 < now_ms < 2**53 else None
+    return epoch_ms(now_ms) if response.status == 200 else None
 
 
 VENUE = Venue(

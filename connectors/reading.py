@@ -64,3 +64,10 @@ def identity(value: object) -> str | None:
         return str(value) or None
     except ValueError:  # an int with more digits than Python converts
         return None
+
+
+def epoch_ms(value: object) -> int | None:
+    """Give a venue's time in milliseconds since the epoch; None if *value* cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value < 2**53 else None

@@ -12,7 +12,7 @@ from connectors.calls import Answer, Refusal, RefusalKind, Request, Response, St
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reading import field, parse_json, text
+from connectors.reading import epoch_ms, field, parse_json, text
 from connectors.venue import Limit, Scope, Venue
 from connectors.weex_api import SUCCESS_CODES, V2, Line
 
@@ -164,9 +164,7 @@ def _read_clock(response: Response) -> int | None:
     """
     document = parse_json(response.body)
     now_ms = field(document, "timestamp") or field(field(document, "data"), "timestamp")
-    if response.status != 200 or isinstance(now_ms, bool) or not isinstance(now_ms, int):
-        return None
-    return now_ms if 0 < now_ms < 2**53 else None
+    return epoch_ms(now_ms) if response.status == 200 else None
 
 
 VENUE = Venue(

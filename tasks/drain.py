@@ -128,7 +128,7 @@ class Drain:
     def _not_built(self, claim: Claim, fault: str) -> Answer:
         self.log.warning("call.not_built", account=self.account.name, chunk=claim.chunk_id, error=fault)
         message = f"ripcord could not build the call: {fault}"
-        outcomes = (Outcome(o, Status.INVALID, Evidence.REFERENCE, None, message) for o in claim.orders)
+        outcomes = (Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, message) for o in claim.orders)
         return Answer(tuple(outcomes))
 
     def _decide(self, claim: Claim, answer: Answer, calls: int, now_ms: int) -> Settlement:
