@@ -42,7 +42,6 @@ for _ = 1, chunks do
   redis.call('SADD', P .. 'accounts', account)
   at = at + 3
 end
-redis.call('HINCRBY', batch, 'chunks', chunks)
 for _, part in ipairs({ ':orders', ':outcomes', ':names', ':chunks' }) do
   redis.call('EXPIRE', batch .. part, expiry)
 end

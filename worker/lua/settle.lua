@@ -33,7 +33,8 @@ at = at + 1
 for part = 1, parts do
   local part_id = id
   if part > 1 then
-    part_id = batch_id .. '/' .. (redis.call('HINCRBY', batch, 'chunks', 1) - 1)
+    -- A name of its own kind: the numbers of the plan may not all be written yet.
+    part_id = batch_id .. '/p' .. redis.call('HINCRBY', batch, 'parts', 1)
     redis.call('SADD', batch .. ':chunks', part_id)
   end
   redis.call('HSET', P .. 'chunk:' .. part_id, 'batch', batch_id, 'account', account, 'priority', c[3],
