@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,7 +16,7 @@ from tasks import keys
 from tasks.batch import Batch
 from tasks.clock import Clock, SystemClock
 from tasks.document import load_batch
-from tasks.errors import DocumentRefused, UnknownBatch, Unreachable, WaitTimeout
+from tasks.errors import BadAddress, DocumentRefused, UnknownBatch, Unreachable, WaitTimeout
 from tasks.report import outcome, progress, report
 
 KEEP_DAYS: Final = 7.0
@@ -26,6 +27,7 @@ ANSWER_TIMEOUT_S: Final = 2.0
 POLL_MS: Final = 1_000  # below the socket's timeout
 PAGE: Final = 500  # orders read at once: no reader holds Redis for long
 FINAL_STATES: Final = frozenset({"done", "refused"})
+ADDRESS_RULE: Final = "the address of Redis must be redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix://PATH"
 UNREACHABLE: Final = (redis.ConnectionError, redis.TimeoutError)
 
 
@@ -47,14 +49,15 @@ class Client:
         self._url = redis_url
         self._clock = clock or SystemClock()
         self._keep_s = int(keep_days * DAY_S)
-        with _reachable(redis_url):
-            self.redis: redis.Redis = redis.Redis.from_url(
-                redis_url,
-                decode_responses=True,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_timeout=ANSWER_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 0),  # a second try would double the time to a clear error
-            )
+        check_address(redis_url)
+        self.redis: redis.Redis = redis.Redis.from_url(
+            redis_url,
+            decode_responses=True,
+            encoding_errors="surrogateescape",  # bytes that are no UTF-8 are refused as such, and raise nothing here
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),  # a second try would double the time to a clear error
+        )
         self._accept = self.redis.register_script(script("accept"))
         self._refuse = self.redis.register_script(script("refuse"))
 
@@ -191,7 +194,7 @@ class Client:
     def latest(self, count: int) -> list[dict[str, Any]]:
         """Give the reports of the latest *count* batches, the newest first."""
         with _reachable(self._url):
-            ids: Any = self.redis.zrevrange(keys.BATCHES, 0, count - 1)
+            ids: Any = self.redis.zrevrange(keys.BATCHES, 0, count - 1) if count > 0 else []
             found: list[Any] = [self.redis.hgetall(keys.batch(batch_id)) for batch_id in ids]
         return [report(fields) for fields in found if "state" in fields]
 
@@ -222,10 +225,24 @@ def _reachable(url: str) -> Iterator[None]:
     try:
         yield
     except UNREACHABLE as error:
-        place = url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://").removeprefix("unix://")
-        raise Unreachable(f"Redis at {place} does not answer ({error})") from None
-    except redis.ResponseError as error:
-        raise Unreachable(f"Redis refuses to serve: {error}") from None
+        raise Unreachable(f"Redis at {_place(url)} does not answer ({error})") from None
+    except redis.RedisError as error:
+        raise Unreachable(f"Redis refuses to serve: {error} ({_place(url)})") from None
+
+
+def check_address(url: str) -> None:
+    """Raise BadAddress, without the password in it, if *url* cannot be the address of a Redis."""
+    try:
+        redis.ConnectionPool.from_url(url)
+        _ = urlsplit(url).port
+    except ValueError:
+        raise BadAddress(ADDRESS_RULE) from None
+
+
+def _place(url: str) -> str:
+    """Give the part of an address that may be told: no user, no password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path
 
 
 def script(name: str) -> str:

@@ -5,6 +5,8 @@ import time
 import uuid
 from typing import Protocol
 
+STEP_MS = 1_000  # a clock that is set back by this is followed; less is a mistake of measuring
+
 
 class Clock(Protocol):
     """What the operation may know of time and chance."""
@@ -30,18 +32,25 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
+        self._last_ms = 0
 
     def now_ms(self) -> int:
-        """Give the time in milliseconds since the epoch."""
-        return int(time.monotonic() * 1000 + self._offset_ms)
+        """Give the time in milliseconds since the epoch; it never runs backwards by less than a second."""
+        now_ms = int(time.monotonic() * 1000 + self._offset_ms)
+        if self._last_ms - STEP_MS < now_ms < self._last_ms:
+            return self._last_ms
+        self._last_ms = now_ms
+        return now_ms
 
     def follow(self, there_ms: float, asked_at_s: float) -> None:
         """Take over a clock that said *there_ms* when asked at ``monotonic_s() == asked_at_s``.
 
-        Half of the round trip is taken for the way back.
+        Half of the round trip is taken for the way back; what lies within that doubt changes nothing.
         """
         answered_at_s = time.monotonic()
-        self._offset_ms = there_ms - (asked_at_s + answered_at_s) * 500
+        offset_ms = there_ms - (asked_at_s + answered_at_s) * 500
+        if abs(offset_ms - self._offset_ms) > (answered_at_s - asked_at_s) * 500:
+            self._offset_ms = offset_ms
 
     def monotonic_s(self) -> float:
         """Give seconds on a clock that never steps."""

@@ -2,10 +2,12 @@
 
 import json
 import math
+import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
 from connectors.orders import IdKind, OrderRef
 from tasks.batch import Batch, Order, Priority
@@ -14,6 +16,7 @@ from tasks.errors import DocumentRefused
 MAX_ORDERS: Final = 100_000
 MAX_ID_LENGTH: Final = 500
 MAX_TEXT_LENGTH: Final = 200
+CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line separators
 MAX_ERRORS: Final = 100
 BATCH_ID: Final = r"\A[A-Za-z0-9._:-]{1,128}\Z"
 ID_FIELDS: Final = tuple(kind.value for kind in IdKind)
@@ -24,7 +27,8 @@ ONE_ID: Final = f"give exactly one of {', '.join(ID_FIELDS)}"
 def parse_document(raw: str | bytes) -> object:
     """Parse the JSON of a batch document.  Raises DocumentRefused if it is no JSON in UTF-8."""
     try:
-        return json.loads(raw, parse_constant=_no_constant)
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
     except RecursionError:
         raise DocumentRefused(["the document is not JSON: it is nested too deeply"]) from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -42,19 +46,26 @@ def load_batch(document: object, accounts: Collection[str] | None = None) -> Bat
     try:
         batch = cast("Batch", BatchSchema().load(document))
     except ValidationError as error:
-        raise DocumentRefused(_flatten(error.messages), batch_id) from None
+        errors = _flatten(error.messages)
+    else:
+        errors = []
     if accounts is not None:
-        check_accounts(batch, accounts)
+        errors += _strangers(document, accounts)
+    if errors:
+        raise DocumentRefused(_cut(errors), batch_id)
     return batch
 
 
-def check_accounts(batch: Batch, accounts: Collection[str]) -> None:
-    """Raise DocumentRefused if *batch* names an account that is not in *accounts*."""
-    strangers = sorted({order.account for order in batch.orders} - set(accounts))
-    if strangers:
-        known = ", ".join(sorted(accounts)) or "none"
-        errors = [f"account {name!r} is not configured (configured: {known})" for name in strangers]
-        raise DocumentRefused(_cut(errors), batch.batch_id)
+def _strangers(document: Mapping[str, object], accounts: Collection[str]) -> list[str]:
+    """Name the accounts of a document that are not configured, also of one that has other errors."""
+    rows = document.get("orders")
+    default = document.get("account")
+    named = (
+        {row.get("account") or default for row in rows if isinstance(row, dict)} if isinstance(rows, list) else set()
+    )
+    strangers = sorted(name for name in named if isinstance(name, str) and name not in accounts)
+    known = ", ".join(sorted(accounts)) or "none"
+    return [f"account {name[:MAX_TEXT_LENGTH]!a} is not configured (configured: {known})" for name in strangers]
 
 
 def usable_batch_id(document: object) -> str | None:
@@ -67,15 +78,15 @@ def usable_batch_id(document: object) -> str | None:
 
 
 class _Text(fields.Field[str]):
-    """A string of at most ``longest`` printable characters."""
+    """A string of at most ``longest`` characters; a ``free`` one is for people, and may be empty."""
 
-    def __init__(self, longest: int, *, may_be_empty: bool = False, **kwargs: Any) -> None:
+    def __init__(self, longest: int, *, free: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.longest = longest
-        self.may_be_empty = may_be_empty
+        self.free = free
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
-        trouble = None if value == "" and self.may_be_empty else _text_trouble(value, self.longest)
+        trouble = _text_trouble(value, self.longest, free=self.free)
         if trouble:
             raise ValidationError(trouble)
         return cast("str", value)
@@ -85,8 +96,10 @@ class _Number(fields.Field[float]):
     """A JSON number; a text that looks like one is none."""
 
     def _deserialize(self, value: object, *_: object, **__: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValidationError(f"must be a number, not {_kind(value)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValidationError("must be a finite number")
         return value
 
 
@@ -161,6 +174,10 @@ _BATCH_ID_FIELD = fields.String(
 )
 
 
+def _no_sweep(_: object) -> None:
+    raise ValidationError("sweeps are not supported by this version: list the orders")
+
+
 class BatchSchema(Schema):
     """Version 1 of the batch document."""
 
@@ -178,14 +195,10 @@ class BatchSchema(Schema):
     )
     deadline_s = _Number(load_default=60, validate=validate.Range(1, 3600, error="must be from 1 to 3600"))
     prove = _Flag(load_default=True)
-    requested_by = _Text(MAX_TEXT_LENGTH, may_be_empty=True, allow_none=True)
-    reason = _Text(MAX_TEXT_LENGTH, may_be_empty=True, allow_none=True)
-
-    @pre_load
-    def _no_sweep(self, data: Mapping[str, object], **_: object) -> Mapping[str, object]:
-        if "select" in data or "max_orders" in data:
-            raise ValidationError("sweeps are not supported by this version: list the orders", "select")
-        return data
+    requested_by = _Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
+    reason = _Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
+    select = fields.Raw(validate=_no_sweep)
+    max_orders = fields.Raw(validate=_no_sweep)
 
     @post_load
     def _batch(self, data: dict[str, Any], **_: object) -> Batch:
@@ -200,14 +213,15 @@ class BatchSchema(Schema):
         )
 
 
-def _text_trouble(value: object, longest: int) -> str | None:
+def _text_trouble(value: object, longest: int, *, free: bool = False) -> str | None:
+    """Say what is wrong with a text; an id must be printable throughout, *free* text without control characters."""
     if not isinstance(value, str):
         return f"must be a string, not {_kind(value)}"
-    if not value.strip():
+    if not free and not value.strip():
         return "must not be empty"
     if len(value) > longest:
         return f"has {len(value):,} characters; at most {longest} are taken"
-    if not value.isprintable():
+    if not value.isprintable() and (not free or any(unicodedata.category(c) in CONTROLS for c in value)):
         return "must not contain control characters or other unprintable ones"
     return None
 
@@ -220,6 +234,15 @@ def _kind(value: object) -> str:
 
 def _quoted(name: object) -> str:
     return ascii(str(name)[:60])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that has a field twice: which of them counts would be a guess."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the field {_quoted(twice)} is given twice in one object")
+    return made
 
 
 def _no_constant(name: str) -> object:
@@ -236,7 +259,7 @@ def _flatten(messages: object, path: str = "") -> list[str]:
             errors += _flatten(below, here)
         else:
             errors += [f"{here}: {sentence}" for sentence in below]
-    return errors if path else _cut(errors)
+    return errors
 
 
 def _cut(errors: list[str]) -> list[str]:

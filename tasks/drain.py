@@ -15,6 +15,7 @@ from tasks.ports import Claim, ClaimKind, Line, Log, Part, Settled, Settlement, 
 from tasks.report import details
 from tasks.retry import STEPS, Step, account_pause_ms, pause_ms
 
+NAP_MS = 25
 ANSWER_LENGTH = 1_000  # bytes of an unlisted answer in the log
 LATE = "the deadline came before it could be sent"
 LOST = "the worker that had sent it, or was about to, is gone"
@@ -65,7 +66,8 @@ class Drain:
             if isinstance(claim, Wait):
                 if claim.why is Why.FULL or claim.until_ms is None or claim.until_ms >= until_ms:
                     return claim
-                self.clock.sleep((claim.until_ms - now_ms) / 1000)
+                # In short naps: a kill may come, and need no waiting at all.
+                self.clock.sleep(min(NAP_MS, claim.until_ms - now_ms) / 1000)
                 continue
             claimed(claim.behind)
             self.work(claim)
@@ -106,6 +108,8 @@ class Drain:
             request = venue.build_cancel(claim.orders, self.account.credentials, self.venue_clock.stamp(self.clock))
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost one chunk, not the lane
             return self._not_built(claim, type(error).__name__), 0  # its text may hold a credential
+        if self.clock.now_ms() >= claim.deadline_ms:
+            return Answer(tuple(Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, LATE) for o in claim.orders)), 0
         try:
             response = self.line.send(request)
         except NotSent as error:
@@ -159,7 +163,12 @@ class Drain:
         if wait_ms is None:
             return
         reason = " ".join(part for part in (refusal.kind, refusal.code, refusal.message) if part)
-        if self.store.pause(self.account.name, now_ms + wait_ms, reason, now_ms):
+        try:
+            paused = self.store.pause(self.account.name, now_ms + wait_ms, reason, now_ms)
+        except Exception as error:  # noqa: BLE001  # what the call taught is yet to be settled, whatever the store has
+            self.log.warning("account.not_paused", account=self.account.name, error=repr(error))
+            return
+        if paused:
             self.log.warning("account.paused", account=self.account.name, ms=wait_ms, reason=reason)
 
     def measure_clock(self) -> None:
@@ -170,7 +179,7 @@ class Drain:
         asked_ms = self.clock.now_ms()
         try:
             there_ms = venue.read_clock(self.line.send(venue.clock_request))
-        except (NotSent, MaybeSent) as error:
+        except (NotSent, MaybeSent, ValueError) as error:
             self.log.warning("venue.clock_unknown", account=self.account.name, error=str(error))
             return
         if there_ms is not None:

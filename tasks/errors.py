@@ -24,6 +24,10 @@ class UnknownBatch(RipcordError, LookupError):
         super().__init__(f"no batch with the id {batch_id!r} is known")
 
 
+class BadAddress(RipcordError, ValueError):
+    """The address of Redis cannot be one."""
+
+
 class Unreachable(RipcordError, ConnectionError):
     """Redis does not answer."""
 

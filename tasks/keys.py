@@ -28,27 +28,27 @@ def batch(batch_id: str) -> str:
 
 def orders(batch_id: str) -> str:
     """Hash: place of an order -> its reference as JSON ``[account, kind, id, symbol]``."""
-    return f"{PREFIX}batch:{batch_id}:orders"
+    return f"{PREFIX}orders:{batch_id}"
 
 
 def outcomes(batch_id: str) -> str:
     """Hash: place of an order -> its standing, ``strength|at_ms|status|details``."""
-    return f"{PREFIX}batch:{batch_id}:outcomes"
+    return f"{PREFIX}outcomes:{batch_id}"
 
 
 def names(batch_id: str) -> str:
     """Hash: ``account|kind|id|symbol`` -> place, for venues whose answers name orders nobody asked for."""
-    return f"{PREFIX}batch:{batch_id}:names"
+    return f"{PREFIX}names:{batch_id}"
 
 
 def chunks(batch_id: str) -> str:
     """Set: ids of the batch's chunks that are not settled."""
-    return f"{PREFIX}batch:{batch_id}:chunks"
+    return f"{PREFIX}chunks:{batch_id}"
 
 
 def awaiting(batch_id: str) -> str:
     """Set: ids of the Celery tasks that wait for the batch's report."""
-    return f"{PREFIX}batch:{batch_id}:awaiting"
+    return f"{PREFIX}awaiting:{batch_id}"
 
 
 def chunk(chunk_id: str) -> str:

@@ -9,6 +9,7 @@ import redis
 
 from tasks.clock import Clock
 from tasks.drain import Drain
+from tasks.errors import RipcordError
 from tasks.ports import Log, Wait, Why
 
 SLICE_MS: Final = 1_000  # how long one drain works before others get a chance at its place
@@ -78,7 +79,7 @@ class Drains:
         def run() -> Wait | None:
             try:
                 return drain.run(until_ms, claimed, self.stop.is_set)
-            except redis.RedisError as error:  # what was claimed is given back by the watch
+            except (redis.RedisError, RipcordError) as error:  # what was claimed is given back by the watch
                 self.log.warning("drain.unreachable", account=drain.account.name, error=str(error))
                 return Wait(Why.IDLE)
             finally:

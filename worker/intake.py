@@ -11,13 +11,14 @@ from tasks import keys
 from tasks.batch import Accounts, Batch
 from tasks.client import Client
 from tasks.clock import Clock
-from tasks.document import check_accounts, load_batch, parse_document
+from tasks.document import load_batch, parse_document
 from tasks.errors import DocumentRefused
 from tasks.plan import plan
 from tasks.ports import Hint, Log
 from worker.store import RedisStore
 
 BLOCK_MS: Final = 1_000
+NO_DOCUMENT: Final = "the entry has no field 'batch' with the document as JSON"
 ABANDONED_MS: Final = 1_000  # an entry this old whose reader is gone is taken over
 
 
@@ -46,6 +47,9 @@ class Intake:
             except (redis.RedisError, ConnectionError) as error:
                 self.log.warning("inbox.unreachable", error=str(error))
                 stop.wait(0.5)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next document must be read
+                self.log.warning("inbox.fault", error=repr(error))
+                stop.wait(0.5)
                 with contextlib.suppress(redis.RedisError):
                     self.prepare()  # a Redis without persistence may have come back empty
 
@@ -73,13 +77,9 @@ class Intake:
                 self.take(entry_id, (fields or {}).get("batch"))
             except DocumentRefused as error:
                 self.log.warning("batch.refused", batch=error.batch_id, entry=entry_id, errors=list(error.errors[:5]))
-            except (redis.RedisError, ConnectionError):
-                raise  # the entry stays, and is taken again
-            except Exception as error:  # noqa: BLE001  # one document must never stop the inbox
-                self.log.warning("batch.fault", entry=entry_id, error=repr(error))
-                self.client.record_refusal(
-                    DocumentRefused([f"ripcord failed on this document: {type(error).__name__}"])
-                )
+            except redis.ResponseError as error:  # Redis is full, say: the entry stays, and those behind it are read
+                self.log.warning("batch.not_written", entry=entry_id, error=str(error))
+                continue
             pipe = self.client.redis.pipeline()
             pipe.xack(keys.INBOX, keys.INBOX_GROUP, entry_id)
             pipe.xdel(keys.INBOX, entry_id)
@@ -87,17 +87,22 @@ class Intake:
 
     def take(self, entry_id: str, raw: str | None) -> None:
         """Plan one document.  Raises DocumentRefused after recording why."""
-        digest = ""
         try:
-            batch = load_batch(_document(raw))
-            digest = batch.digest
-            check_accounts(batch, self.accounts.keys())
+            batch = load_batch(_document(raw), self.accounts.keys())
             batch_id = batch.batch_id or f"inbox-{entry_id}"
             self.client.accept(batch, batch_id, "")
         except DocumentRefused as error:
-            self.client.record_refusal(error, digest)
+            self.client.record_refusal(error, _digest(raw))
             raise
-        self._plan(batch_id, batch)
+        try:
+            self._plan(batch_id, batch)
+        except (redis.RedisError, ConnectionError):
+            raise  # the entry stays, and is taken again
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not leave the batch waiting for ever
+            self.log.warning("batch.fault", batch=batch_id, error=repr(error))
+            refused = DocumentRefused([f"ripcord failed on this document: {type(error).__name__}"], batch_id)
+            self.client.record_refusal(refused, batch.digest)
+            raise refused from None
 
     def _plan(self, batch_id: str, batch: Batch) -> None:
         known: Any = self.client.redis.hmget(keys.batch(batch_id), ["submitted_ms", "planned"])
@@ -124,5 +129,13 @@ class Intake:
 
 def _document(raw: str | None) -> object:
     if raw is None:
-        raise DocumentRefused(["the entry has no field 'batch' with the document as JSON"])
+        raise DocumentRefused([NO_DOCUMENT])
     return parse_document(raw)
+
+
+def _digest(raw: str | None) -> str:
+    """Give the digest of a document that its accounts alone make wrong; its way in may have noted it already."""
+    try:
+        return load_batch(parse_document(raw or "")).digest
+    except DocumentRefused:
+        return ""

@@ -41,13 +41,13 @@ def parse(text: str, name: str) -> dict[str, Any]:
         return {"orders": _lines(text, name)}
     if isinstance(whole, dict) and DOCUMENT_FIELDS & whole.keys():
         return whole
-    return {"orders": [whole]}
+    return {"orders": [_reference(whole)]}
 
 
 def _lines(text: str, name: str) -> list[object]:
     rows: list[object] = []
     errors: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -70,20 +70,17 @@ def _reference(row: object) -> object:
 
 def _csv(text: str, name: str) -> list[object]:
     try:
-        reader = csv.DictReader(io.StringIO(text), strict=True)
-        header = [column.strip() for column in reader.fieldnames or ()]
-        if not set(header) & set(ID_FIELDS) or set(header) - ORDER_FIELDS:
+        reader = csv.reader(io.StringIO(text), strict=True)
+        header = next(([column.strip() for column in row] for row in reader if any(row)), [])
+        if not set(header) & set(ID_FIELDS) or set(header) - ORDER_FIELDS or len(set(header)) < len(header):
             allowed = ", ".join(sorted(ORDER_FIELDS))
             raise DocumentRefused(
-                [f"{name}: is neither a batch document nor JSON Lines; as CSV its header may have {allowed}"]
+                [f"{name}: is neither a document nor JSON Lines; as CSV its header may have, once each, {allowed}"]
             )
-        reader.fieldnames = header
-        return [_row(row, name, reader.line_num) for row in reader if any(row.values())]
+        found = [(reader.line_num, row) for row in reader if any(row)]
     except csv.Error as error:
         raise DocumentRefused([f"{name}: is not CSV: {error}"]) from None
-
-
-def _row(row: Mapping[str | None, Any], name: str, line: int) -> dict[str, str]:
-    if None in row:
-        raise DocumentRefused([f"{name}, line {line}: has more fields than the header"])
-    return {str(column): value.strip() for column, value in row.items() if value and value.strip()}
+    long = [f"{name}, line {line}: has more fields than the header" for line, row in found if len(row) > len(header)]
+    if long:
+        raise DocumentRefused(long[:100])
+    return [{n: v.strip() for n, v in zip(header, row, strict=False) if v.strip()} for _, row in found]

@@ -17,7 +17,8 @@ from connectors.credentials import Credentials
 from connectors.registry import VENUES
 from connectors.venue import Limit, Scope, Venue
 from tasks.batch import Account
-from tasks.errors import RipcordError
+from tasks.client import check_address
+from tasks.errors import BadAddress, RipcordError
 
 CONFIG_VARIABLE: Final = "RIPCORD_CONFIG"
 REDIS_VARIABLE: Final = "RIPCORD_REDIS_URL"
@@ -25,9 +26,10 @@ METRICS_VARIABLE: Final = "RIPCORD_METRICS_PORT"
 LOG_VARIABLE: Final = "RIPCORD_LOG"
 DEFAULT_CONFIG: Final = "ripcord.toml"
 DEFAULT_REDIS_URL: Final = "redis://127.0.0.1:6379/0"
+ACCOUNT_DEPTH: Final = 2  # accounts.NAME
 SECRET_FIELDS: Final = ("api_key", "api_secret", "passphrase", "public_key", "private_key")
 ACCOUNT_NAME: Final = r"[A-Za-z0-9._-]{1,64}"
-REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+NAME_RULE: Final = "a name is 1 to 64 of A-Z a-z 0-9 . _ -"
 
 
 class ConfigurationError(RipcordError):
@@ -52,7 +54,7 @@ class LimitsSchema(Schema):
 
         unknown = RAISE
 
-    calls_per_s = fields.Float(validate=validate.Range(0, 10_000, min_inclusive=False))
+    calls_per_s = fields.Float(validate=validate.Range(0.001, 10_000))
     max_orders_per_call = fields.Integer(strict=True, validate=validate.Range(1))
     max_in_flight = fields.Integer(strict=True, validate=validate.Range(1, 256))
 
@@ -67,7 +69,7 @@ class AccountSchema(Schema):
 
     venue = fields.String(required=True, validate=validate.OneOf(VENUES, error="must be one of {choices}"))
     base_url = fields.String()
-    egress = fields.String(load_default="default", validate=validate.Regexp(rf"\A{ACCOUNT_NAME}\Z"))
+    egress = fields.String(load_default="default", validate=validate.Regexp(rf"\A{ACCOUNT_NAME}\Z", error=NAME_RULE))
     api_key = fields.String(required=True)
     api_secret = fields.String()
     passphrase = fields.String()
@@ -111,9 +113,7 @@ class SettingsSchema(Schema):
     redis = fields.Nested(RedisSchema, load_default=lambda: RedisSchema().load({}))
     limiter = fields.Nested(LimiterSchema, load_default=lambda: LimiterSchema().load({}))
     accounts = fields.Dict(
-        keys=fields.String(
-            validate=validate.Regexp(rf"\A{ACCOUNT_NAME}\Z", error="a name is 1 to 64 of A-Z a-z 0-9 . _ -")
-        ),
+        keys=fields.String(validate=validate.Regexp(rf"\A{ACCOUNT_NAME}\Z", error=NAME_RULE)),
         values=fields.Nested(AccountSchema),
         load_default=dict,
     )
@@ -188,8 +188,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _redis_url(url: str, where: str) -> str:
-    if not url.startswith(REDIS_SCHEMES):
-        raise ConfigurationError(f"{where} must start with one of {', '.join(REDIS_SCHEMES)}")
+    try:
+        check_address(url)
+    except BadAddress as error:
+        raise ConfigurationError(f"{where}: {error}") from None
     return url
 
 
@@ -215,8 +217,12 @@ def _account(path: Path, name: str, table: Mapping[str, Any], secrets: bool) -> 
 
 
 def _base_url(where: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or "@" in url or not re.fullmatch(r"[\x21-\x7e]+", url) or "?" in url or "#" in url:
         raise ConfigurationError(f"{where}.base_url must be http(s)://HOST[:PORT][/PATH]")
     return url.rstrip("/")
 
@@ -246,8 +252,8 @@ def _secret(where: str, reference: str) -> str:
     elif kind == "file" and name:
         try:
             value = Path(name).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{where}: {name} cannot be read: {type(error).__name__}") from None
+        except (OSError, ValueError, RuntimeError) as error:  # no file, not text or a null in the path, no home
+            raise ConfigurationError(f"{where}: {name!a} cannot be read: {type(error).__name__}") from None
         if not value:
             raise ConfigurationError(f"{where}: {name} is empty")
     else:
@@ -264,36 +270,30 @@ def _limits(venue: Venue, calls_per_s: float | None) -> tuple[Limit, ...]:
     mine = [limit for limit in venue.limits if limit.scope is not Scope.IP and limit.per_ms <= 1000]
     others = tuple(limit for limit in venue.limits if limit not in mine)
     base = min(mine, key=lambda limit: limit.per_ms, default=Limit("calls", Scope.ACCOUNT, 1, 1000))
-    units = math.floor(calls_per_s * base.per_ms / 1000)
-    paced = (
-        replace(base, units=units, cost=1)
-        if units
-        else replace(base, units=1, per_ms=math.ceil(1000 / calls_per_s), cost=1)
-    )
+    units = max(1, math.ceil(calls_per_s * base.per_ms / 1000))
+    paced = replace(base, units=units, per_ms=math.ceil(units * 1000 / calls_per_s), cost=1)
     return (paced, *others)
 
 
-def _sentences(messages: object, path: str = "") -> list[str]:
+def _sentences(messages: object, path: tuple[str, ...] = ()) -> list[str]:
+    """Write marshmallow's nested messages as one sentence each, with the path of the key."""
     if isinstance(messages, dict):
-        # a Dict field puts a value's errors below "value" and a key's below "key"
-        parts = [
-            _sentences(below, path if str(name) in {"value", "key"} and path else f"{path}.{name}".lstrip("."))
-            for name, below in messages.items()
-        ]
-        return [line for part in parts for line in part]
-    lines = messages if isinstance(messages, list) else [messages]
-    return [f"{path}: {_explain(str(line), path)}" for line in lines]
+        lines = []
+        for name, below in messages.items():
+            # A dict field puts a value's errors below "value" and a key's below "key".
+            here = path if len(path) == ACCOUNT_DEPTH and name in {"value", "key"} else (*path, str(name))
+            lines += _sentences(below, here)
+        return lines
+    given = messages if isinstance(messages, list) else [messages]
+    return [f"{'.'.join(path)}: {_explain(str(line), path)}" for line in given]
 
 
-def _explain(line: str, path: str) -> str:
+def _explain(line: str, path: tuple[str, ...]) -> str:
     """Say what is allowed where marshmallow only says that something is not."""
     if line != "Unknown field.":
         return line
-    schemas: dict[int, type[Schema]] = {0: SettingsSchema, 2: AccountSchema, 3: LimitsSchema}
-    section = path.split(".")
-    schema = (
-        RedisSchema if section[0] == "redis" and len(section) > 1 else schemas.get(len(section) - 1, SettingsSchema)
-    )
-    if section[0] == "limiter" and len(section) > 1:
-        schema = LimiterSchema
+    sections = {"redis": RedisSchema, "limiter": LimiterSchema}
+    schema: type[Schema] = SettingsSchema if len(path) == 1 else sections.get(path[0], AccountSchema)
+    if schema is AccountSchema and len(path) > ACCOUNT_DEPTH + 1:
+        schema = LimitsSchema
     return f"is not a known key; allowed: {', '.join(schema().fields)}"

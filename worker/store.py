@@ -1,7 +1,7 @@
 """The lanes in Redis: runs the scripts, and turns their answers into values."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import resources
 from itertools import islice
 from typing import Any, Final
@@ -38,7 +38,7 @@ class RedisStore:
         self._keep_s = keep_s
         self._guard_ms = guard_ms
         library = _script("lib")
-        for name in ("enqueue", "claim", "settle", "seize", "pause", "resume"):
+        for name in ("enqueue", "claim", "settle", "seize", "abandon", "pause", "resume"):
             via = patient or client if name == "settle" else client
             setattr(self, f"_{name}", via.register_script(f"{library}\n{_script(name)}"))
 
@@ -46,6 +46,7 @@ class RedisStore:
     _claim: Any
     _settle: Any
     _seize: Any
+    _abandon: Any
     _pause: Any
     _resume: Any
 
@@ -81,10 +82,17 @@ class RedisStore:
         held, ended = self._settle(keys=[keys.PREFIX], args=args)
         return Settled(bool(held), bool(ended))
 
-    def seize(self, chunk_id: str, now_ms: int) -> Claim | None:
-        """Take a chunk that waits, or whose worker is gone; None if neither is so."""
-        answer = self._seize(keys=[keys.PREFIX], args=[chunk_id, now_ms, self._worker_id, LONGEST_CALL_MS])
+    def seize(self, chunk_id: str, now_ms: int, account: str = "") -> Claim | None:
+        """Take a chunk that waits past its deadline, or whose worker is gone; None if neither is so.
+
+        A chunk that is forgotten is dropped from the lanes of *account*.
+        """
+        answer = self._seize(keys=[keys.PREFIX], args=[chunk_id, now_ms, self._worker_id, LONGEST_CALL_MS, account])
         return _claim(answer[6], [*answer[:6], 0], answer[7:]) if answer else None
+
+    def abandon(self, batch_id: str, now_ms: int) -> bool:
+        """End a late batch without chunks whose plan was never written to the end; True if it ended just now."""
+        return bool(self._abandon(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS]))
 
     def pause(self, account: str, until_ms: int, reason: str, now_ms: int) -> bool:
         """Stop *account* until *until_ms*; False if it already waits that long."""
@@ -97,15 +105,24 @@ class RedisStore:
     def enqueue(
         self, batch_id: str, batch: Batch, plan: Plan, accounts: Accounts, *, submitted_ms: int, now_ms: int
     ) -> None:
-        """Write a plan into the lanes, slice by slice, each once; picks up where a dead worker stopped."""
+        """Write a plan into the lanes, slice by slice, each once; picks up where a dead worker stopped.
+
+        What is written already stays, even if the configuration has changed since: the rest is cut anew.
+        """
+        head: Any = self._redis.hmget(keys.batch(batch_id), "slices", "planned")
+        if head[1]:
+            return
+        first = int(head[0] or 0)
+        written: set[int] = {int(place) for place in self._redis.hkeys(keys.orders(batch_id))} if first else set()
         deadline_ms = submitted_ms + int(batch.deadline_s * 1000)
         expiry_s = self._keep_s + int(batch.deadline_s)
-        slices = list(_slices(plan, accounts, now_ms))
-        for number, (orders, chunks) in enumerate(slices):
-            last = int(number == len(slices) - 1)
-            head = [batch_id, now_ms, number, last, deadline_ms, expiry_s, batch.priority.value, KEEP_EVENTS]
-            args = [*head, len(plan.orders), len(orders) // 5, *orders, len(chunks) // 3, *chunks]
-            self._enqueue(keys=[keys.PREFIX], args=args)
+        slices = list(_slices(plan, accounts, written, now_ms)) or [([], [])]
+        for number, (orders, chunks) in enumerate(slices, first):
+            last = int(number == first + len(slices) - 1)
+            args = [batch_id, now_ms, number, last, deadline_ms, expiry_s, batch.priority.value, KEEP_EVENTS]
+            args += [len(plan.orders), len(orders) // 5, *orders, len(chunks) // 3, *chunks]
+            if not self._enqueue(keys=[keys.PREFIX], args=args):
+                return  # another worker writes this plan
 
     def ready(self, account: str, now_ms: int) -> str | None:
         """Name the highest priority with a chunk of *account* that may be tried now."""
@@ -122,16 +139,21 @@ def limit_key(account: Account, limit: Limit) -> str:
     return keys.limit(account.venue.name, limit.name, scope, limit.per_ms)
 
 
-def _slices(plan: Plan, accounts: Accounts, now_ms: int) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Cut a plan into what one script writes: flat orders (5 each) with the chunks (3 each) they are in."""
-    places = iter(plan.invalid)
-    while part := list(islice(places, SLICE)):
+def _slices(
+    plan: Plan, accounts: Accounts, written: Collection[int], now_ms: int
+) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Cut what is not *written* of a plan into what one script writes: orders (5 each) and chunks (3 each)."""
+    invalid_places = iter(place for place in plan.invalid if place not in written)
+    while part := list(islice(invalid_places, SLICE)):
         yield _flat_orders(part, plan, accounts, now_ms), []
     orders: list[Any] = []
     chunks: list[Any] = []
-    for number, chunk in enumerate(plan.chunks):
-        orders += _flat_orders(chunk.places, plan, accounts, now_ms)
-        chunks += [number, chunk.account, _places(chunk.places)]
+    for chunk in plan.chunks:
+        places = [place for place in chunk.places if place not in written]
+        if not places:
+            continue
+        orders += _flat_orders(places, plan, accounts, now_ms)
+        chunks += [len(chunks) // 3, chunk.account, _places(places)]
         if len(orders) // 5 >= SLICE:
             yield orders, chunks
             orders, chunks = [], []

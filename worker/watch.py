@@ -43,6 +43,8 @@ class Watch:
                     self.tick()
             except (redis.RedisError, ConnectionError) as error:
                 self.log.warning("watch.unreachable", error=str(error))
+            except Exception as error:  # noqa: BLE001  # whatever one batch has, the watch goes on for the others
+                self.log.warning("watch.fault", error=repr(error))
 
     def holds(self) -> bool:
         """Take the watch if nobody has it, keep it if it is ours."""
@@ -73,7 +75,7 @@ class Watch:
         """Settle the chunks in the hands of workers that are gone."""
         held: Any = self.redis.zrange(keys.flights(account), 0, CHUNKS_A_TICK)
         for chunk_id in held:
-            self._seize(chunk_id, now_ms, "chunk.recovered")
+            self._seize(chunk_id, now_ms, "chunk.recovered", account)
 
     def _end_late(self, now_ms: int) -> None:
         """Settle the chunks that wait in their lanes past their batch's deadline."""
@@ -82,9 +84,12 @@ class Watch:
             chunks: Any = self.redis.srandmember(keys.chunks(batch_id), CHUNKS_A_TICK)
             for chunk_id in chunks:
                 self._seize(chunk_id, now_ms, "chunk.late")
+            if not chunks and self.store.abandon(batch_id, now_ms):
+                self.log.warning("batch.abandoned", batch=batch_id)
+                self.ended(batch_id)
 
-    def _seize(self, chunk_id: str, now_ms: int, event: str) -> None:
-        claim = self.store.seize(chunk_id, now_ms)
+    def _seize(self, chunk_id: str, now_ms: int, event: str, account: str = "") -> None:
+        claim = self.store.seize(chunk_id, now_ms, account)
         if claim is None:
             return
         self.log.warning(event, batch=claim.batch_id, account=claim.account, chunk=chunk_id, kind=claim.kind.value)

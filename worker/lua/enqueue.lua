@@ -3,7 +3,7 @@
 -- ARGV  1 batch id   2 now, ms   3 slice number, from 0   4 '1' if it is the last slice   5 deadline, ms
 --       6 expiry, s   7 priority   8 events kept   9 orders of the whole plan
 --       10 number of orders, then for each: place, account, JSON, standing or '', name or ''
---       then number of chunks, then for each: number, account, places ('0,1,2')
+--       then number of chunks, then for each: number in the slice, account, places ('0,1,2')
 -- Gives 1 if the slice was written, 0 if it had been written before (or the batch is not open for it).
 local id, now, expiry, priority, kept = ARGV[1], ARGV[2], ARGV[6], ARGV[7], ARGV[8]
 local batch = P .. 'batch:' .. id
@@ -20,13 +20,13 @@ redis.call('HSET', batch, 'slices', slice + 1)
 local at, change, invalid = 11, {}, 0
 for _ = 1, tonumber(ARGV[10]) do
   local place, account, order, standing, name = unpack(ARGV, at, at + 4)
-  redis.call('HSET', batch .. ':orders', place, order)
+  redis.call('HSET', P .. 'orders:' .. id, place, order)
   change['a:' .. account .. ':orders'] = (change['a:' .. account .. ':orders'] or 0) + 1
   if standing ~= '' then
     fold(id, account, place, standing, change)
     invalid = invalid + 1
   end
-  if name ~= '' then redis.call('HSET', batch .. ':names', name, place) end
+  if name ~= '' then redis.call('HSET', P .. 'names:' .. id, name, place) end
   at = at + 5
 end
 write_counts(id, change)
@@ -34,16 +34,17 @@ redis.call('HINCRBY', batch, 'left', -invalid)
 local chunks = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, chunks do
-  local chunk_id, account = id .. '/' .. ARGV[at], ARGV[at + 1]
+  local chunk_id, account = id .. '/' .. slice .. '.' .. ARGV[at], ARGV[at + 1]
   redis.call('HSET', P .. 'chunk:' .. chunk_id, 'batch', id, 'account', account, 'priority', priority,
     'places', ARGV[at + 2], 'deadline_ms', ARGV[5], 'attempts', 0)
+  redis.call('EXPIRE', P .. 'chunk:' .. chunk_id, expiry)
   redis.call('ZADD', P .. 'lane:' .. account .. ':' .. priority, now, chunk_id)
-  redis.call('SADD', batch .. ':chunks', chunk_id)
+  redis.call('SADD', P .. 'chunks:' .. id, chunk_id)
   redis.call('SADD', P .. 'accounts', account)
   at = at + 3
 end
-for _, part in ipairs({ ':orders', ':outcomes', ':names', ':chunks' }) do
-  redis.call('EXPIRE', batch .. part, expiry)
+for _, part in ipairs({ 'orders:', 'outcomes:', 'names:', 'chunks:' }) do
+  redis.call('EXPIRE', P .. part .. id, expiry)
 end
 if ARGV[4] == '1' then
   redis.call('HSET', batch, 'planned', 1)

@@ -6,6 +6,15 @@ local function event(kept, ...)
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', kept, '*', ...)
 end
 
+-- Drop a chunk whose batch is forgotten (or that is itself) from everywhere.
+local function drop(id, account)
+  for _, priority in ipairs({ 'kill', 'risk', 'cleanup' }) do
+    redis.call('ZREM', P .. 'lane:' .. account .. ':' .. priority, id)
+  end
+  redis.call('ZREM', P .. 'flights:' .. account, id)
+  redis.call('DEL', P .. 'chunk:' .. id)
+end
+
 -- The counts of a batch as JSON, and its number of orders.
 local function counts(id)
   local flat, found = redis.call('HGETALL', P .. 'batch:' .. id), {}
@@ -29,7 +38,7 @@ end
 
 -- Fold a standing into an order's outcome; the change of the counts is gathered in *change*.
 local function fold(id, account, place, standing, change)
-  local outcomes = P .. 'batch:' .. id .. ':outcomes'
+  local outcomes = P .. 'outcomes:' .. id
   local old = redis.call('HGET', outcomes, place)
   if old and not stronger(standing, old) then return end
   redis.call('HSET', outcomes, place, standing)
@@ -56,7 +65,7 @@ local function finish(id, now, kept)
   if b[1] ~= '0' or not b[2] or b[3] == 'done' then return 0 end
   redis.call('HSET', batch, 'state', 'done', 'done_ms', now)
   redis.call('ZREM', P .. 'deadlines', id)
-  redis.call('DEL', batch .. ':names', batch .. ':chunks')
+  redis.call('DEL', P .. 'names:' .. id, P .. 'chunks:' .. id)
   local json, orders = counts(id)
   event(kept, 'type', 'batch.done', 'batch_id', id, 'at_ms', now, 'orders', orders, 'counts', json)
   return 1
