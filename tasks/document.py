@@ -60,10 +60,8 @@ def _strangers(document: Mapping[str, object], accounts: Collection[str]) -> lis
     """Name the accounts of a document that are not configured, also of one that has other errors."""
     rows = document.get("orders")
     default = document.get("account")
-    named = (
-        {row.get("account") or default for row in rows if isinstance(row, dict)} if isinstance(rows, list) else set()
-    )
-    strangers = sorted(name for name in named if isinstance(name, str) and name not in accounts)
+    given = [row.get("account") or default for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    strangers = sorted({name for name in given if isinstance(name, str)} - set(accounts))
     known = ", ".join(sorted(accounts)) or "none"
     return [f"account {name[:MAX_TEXT_LENGTH]!a} is not configured (configured: {known})" for name in strangers]
 

@@ -47,11 +47,11 @@ class Intake:
             except (redis.RedisError, ConnectionError) as error:
                 self.log.warning("inbox.unreachable", error=str(error))
                 stop.wait(0.5)
+                with contextlib.suppress(redis.RedisError):
+                    self.prepare()  # a Redis without persistence may have come back empty
             except Exception as error:  # noqa: BLE001  # whatever it is, the next document must be read
                 self.log.warning("inbox.fault", error=repr(error))
                 stop.wait(0.5)
-                with contextlib.suppress(redis.RedisError):
-                    self.prepare()  # a Redis without persistence may have come back empty
 
     def step(self) -> None:
         """Take the next entry, or one whose reader is gone."""

@@ -17,6 +17,7 @@ from tasks.ports import Claim, ClaimKind, Settled, Settlement, Wait, Why
 
 SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
 LONGEST_CALL_MS: Final = 60_000  # no call takes as long: what a living worker holds for longer, it has lost
+WRITING_MS: Final = 30_000  # past its deadline, a plan may still be being written for this long
 KEEP_EVENTS: Final = keys.EVENTS_KEPT
 
 
@@ -92,7 +93,7 @@ class RedisStore:
 
     def abandon(self, batch_id: str, now_ms: int) -> bool:
         """End a late batch without chunks whose plan was never written to the end; True if it ended just now."""
-        return bool(self._abandon(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS]))
+        return bool(self._abandon(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS, WRITING_MS]))
 
     def pause(self, account: str, until_ms: int, reason: str, now_ms: int) -> bool:
         """Stop *account* until *until_ms*; False if it already waits that long."""

@@ -165,11 +165,11 @@ def test_two_servers_share_nothing(server: EmbeddedRedis) -> None:
 def test_a_port_that_somebody_else_answers_on_is_passed_over(
     server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = next(port for port in embedded._candidate_ports() if port != server.port)
-    monkeypatch.setattr(embedded, "_candidate_ports", lambda: iter([server.port, free]))
+    others = [port for port in embedded._candidate_ports() if port != server.port]
+    monkeypatch.setattr(embedded, "_candidate_ports", lambda: iter([server.port, *others]))
 
     with EmbeddedRedis() as other:
-        assert other.port == free
+        assert other.port in others
 
 
 def test_a_restart_says_when_its_port_was_taken(server: EmbeddedRedis) -> None:

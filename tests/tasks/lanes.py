@@ -1,0 +1,243 @@
+"""Batches in a Redis, fake or real, and the check of their structure: every chunk in one place, every count right."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import fakeredis
+import pytest
+from redis import Redis
+
+from connectors.orders import IdKind, OrderRef
+from connectors.outcomes import Evidence, Outcome, Status
+from tasks import keys
+from tasks.batch import Account, Batch, Order, Priority
+from tasks.client import Client, script
+from tasks.drain import _standing
+from tasks.fold import Standing
+from tasks.plan import plan
+from tasks.ports import Claim, Part, Settled, Settlement, Wait
+from tests.fakes import FakeClock, account_of, refs
+from worker.store import RedisStore
+
+BOTH = ("fake", pytest.param("real", marks=pytest.mark.redis))
+KEEP_S = 1_000_000
+GUARD_MS = 10
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+def connection_of(request: pytest.FixtureRequest) -> Redis:
+    """Give the connection that a fixture's parameter names: to fakeredis, or to the server of this test run."""
+    if request.param == "real":
+        found: Redis = request.getfixturevalue("redis_client")
+        return found
+    return fake_redis()
+
+
+def fake_redis() -> Redis:
+    found: Redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    return found
+
+
+def client_on(connection: Redis, clock: FakeClock) -> Client:
+    """Make a client that talks over *connection* instead of one of its own."""
+    client = Client(NOBODY, keep_days=KEEP_S / 86_400, clock=clock)
+    client.redis = connection
+    client._accept = connection.register_script(script("accept"))
+    client._refuse = connection.register_script(script("refuse"))
+    return client
+
+
+def standing(status: Status, at_ms: int, message: str | None = None) -> Standing:
+    """Make the standing of an order that an answer named."""
+    order = OrderRef(IdKind.ORDER_ID, "any")
+    return _standing(Outcome(order, status, Evidence.CANCEL_ANSWER, None, message), 1, at_ms)
+
+
+def orders_of(account: Account, *values: str) -> tuple[Order, ...]:
+    return tuple(Order(account.name, ref) for ref in refs(*values))
+
+
+@dataclass
+class Lanes:
+    """A store, a client and a clock on one Redis, and one account."""
+
+    redis: Redis
+    account: Account = field(default_factory=account_of)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.client = client_on(self.redis, self.clock)
+        self.accounts = {self.account.name: self.account}
+        self.store = self.worker("w1")
+
+    @property
+    def now_ms(self) -> int:
+        return self.clock.ms
+
+    def worker(self, name: str) -> RedisStore:
+        """Give the store of a living worker."""
+        self.redis.set(keys.worker(name), "1")
+        return RedisStore(self.redis, name, KEEP_S, GUARD_MS)
+
+    def kill(self, name: str) -> None:
+        self.redis.delete(keys.worker(name))
+
+    def accept(self, batch: Batch) -> str:
+        assert batch.batch_id
+        self.client.accept(batch, batch.batch_id, "")
+        return batch.batch_id
+
+    def enqueue(self, batch: Batch, store: RedisStore | None = None) -> None:
+        """Plan an accepted batch and write it."""
+        assert batch.batch_id
+        submitted_ms = int(str(self.redis.hget(keys.batch(batch.batch_id), "submitted_ms")))
+        planned = plan(batch, self.accounts)
+        (store or self.store).enqueue(
+            batch.batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=self.now_ms
+        )
+
+    def put(self, batch_id: str, *values: str, priority: Priority = Priority.RISK, deadline_s: float = 60) -> Batch:
+        """Take in and plan a batch of orders of the account."""
+        batch = Batch(batch_id, orders_of(self.account, *values), priority, deadline_s)
+        self.accept(batch)
+        self.enqueue(batch)
+        return batch
+
+    def claim(self, store: RedisStore | None = None) -> Claim:
+        claim = (store or self.store).claim(self.account, self.now_ms)
+        assert isinstance(claim, Claim), claim
+        return claim
+
+    def wait(self) -> Wait:
+        wait = self.store.claim(self.account, self.now_ms)
+        assert isinstance(wait, Wait), wait
+        return wait
+
+    def settle(self, claim: Claim, status: Status = Status.CANCELED, **more: Any) -> Settled:
+        """Settle *claim*: all of its orders have *status*."""
+        known = tuple((place, standing(status, self.now_ms)) for place in claim.places)
+        return self.store.settle(claim, Settlement(known, 1, **more), self.now_ms)
+
+    def again(self, claim: Claim, *parts: Iterable[int], ready_ms: int | None = None) -> Settled:
+        """Give *claim* back in *parts*, with nothing learned."""
+        again = tuple(Part(tuple(places), self.now_ms if ready_ms is None else ready_ms) for places in parts)
+        return self.store.settle(claim, Settlement((), 1, again=again), self.now_ms)
+
+    def statuses(self, batch_id: str) -> list[str]:
+        return [row["status"] for row in self.client.outcomes(batch_id)]
+
+    def events(self, kind: str) -> list[dict[str, str]]:
+        entries: Any = self.redis.xrange(keys.EVENTS)
+        return [fields for _, fields in entries if fields["type"] == kind]
+
+    def sound(self) -> None:
+        """Fail unless the structure is sound."""
+        assert structure(self.redis) == []
+
+
+class Killed(Exception):
+    """The worker died here."""
+
+
+def interrupted(lanes: Lanes, slices: int, then: Callable[[], None]) -> RedisStore:
+    """Give the store of another worker, to which *then* happens when it has written so many slices."""
+    store = lanes.worker("w2")
+    write, written = store._enqueue, 0
+
+    def watched(**call: object) -> object:
+        nonlocal written
+        written += 1
+        if written == slices + 1:
+            then()
+        return write(**call)
+
+    store._enqueue = watched
+    return store
+
+
+def dying_after(lanes: Lanes, slices: int) -> RedisStore:
+    """Give the store of a worker that dies when it has written so many slices."""
+
+    def die() -> None:
+        raise Killed
+
+    return interrupted(lanes, slices, die)
+
+
+def structure(connection: Redis) -> list[str]:
+    """Say what is wrong with the lanes and the counts in Redis; nothing between two commands of any worker."""
+    chunks: dict[str, dict[str, str]] = {
+        key.removeprefix(keys.chunk("")): _hash(connection, key) for key in connection.scan_iter(keys.chunk("*"))
+    }
+    places: dict[str, list[str]] = defaultdict(list)
+    for pattern in (f"{keys.PREFIX}lane:*", keys.flights("*")):
+        for key in connection.scan_iter(pattern):
+            members: Any = connection.zrange(key, 0, -1)
+            for chunk_id in members:
+                places[chunk_id].append(key)
+    faults = [f"{chunk_id} is in {places[chunk_id]} and is no chunk" for chunk_id in places.keys() - chunks.keys()]
+    for chunk_id, chunk in chunks.items():
+        allowed = {keys.lane(chunk["account"], Priority(chunk["priority"])), keys.flights(chunk["account"])}
+        if len(places[chunk_id]) != 1 or places[chunk_id][0] not in allowed:
+            faults.append(f"{chunk_id} is in {places[chunk_id]}")
+    ids: Any = connection.zrange(keys.BATCHES, 0, -1)
+    strays = {chunk["batch"] for chunk in chunks.values()} - set(ids)
+    faults += [f"the batch {batch_id} of a chunk is unknown" for batch_id in strays]
+    for batch_id in ids:
+        own = {chunk_id: chunk for chunk_id, chunk in chunks.items() if chunk["batch"] == batch_id}
+        faults += [f"batch {batch_id}: {fault}" for fault in _batch_faults(connection, batch_id, own)]
+    return faults
+
+
+def _batch_faults(connection: Redis, batch_id: str, chunks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    batch = _hash(connection, keys.batch(batch_id))
+    if "slices" not in batch:  # taken in, and not planned yet
+        return [f"has chunks {sorted(chunks)} before its plan"] if chunks else []
+    orders = _hash(connection, keys.orders(batch_id))
+    known = {place: Standing.read(text) for place, text in _hash(connection, keys.outcomes(batch_id)).items()}
+    account_of_place = {place: json.loads(order)[0] for place, order in orders.items()}
+    held = Counter(place for chunk in chunks.values() for place in chunk["places"].split(","))
+    done = batch["state"] == "done"
+    # What was never written of a plan is given up some time after the deadline.
+    unwritten = 0 if done else int(batch["orders"]) - len(orders) - int(batch.get("abandoned", 0))
+    faults = [f"place {place} is in {number} chunks" for place, number in held.items() if number > 1]
+    faults += [f"place {place} is in a chunk and is no order" for place in held.keys() - orders.keys()]
+    faults += [
+        f"order {place} is in no chunk and has no outcome" for place in orders.keys() - held.keys() - known.keys()
+    ]
+    faults += [f"chunk {chunk_id} is its, and {c['account']}'s" for chunk_id, c in chunks.items() if _mixed(c, orders)]
+    if int(batch["left"]) != unwritten + len(held):
+        faults.append(f"left is {batch['left']}; {unwritten} are not written, {len(held)} in chunks")
+    if ("planned" in batch) != (unwritten == 0):
+        faults.append(f"{unwritten} orders are not written, planned is {batch.get('planned')}")
+    if done != (batch["left"] == "0" and "planned" in batch) or done != ("done_ms" in batch):
+        faults.append(f"state is {batch['state']} with {batch['left']} left")
+    listed: Any = connection.smembers(keys.chunks(batch_id))
+    if set(listed) != set(chunks):
+        faults.append(f"lists the chunks {sorted(listed)}; there are {sorted(chunks)}")
+    if (connection.zscore(keys.DEADLINES, batch_id) is None) != done:
+        faults.append(f"is {'' if not done else 'still '}in the deadlines" if done else "is not in the deadlines")
+    return faults + _count_faults(batch, account_of_place, known)
+
+
+def _count_faults(
+    batch: Mapping[str, str], account_of_place: Mapping[str, str], known: Mapping[str, Standing]
+) -> list[str]:
+    expected = Counter(f"n:{one.status}" for one in known.values())
+    expected += Counter(f"a:{account_of_place.get(place)}:{one.status}" for place, one in known.items())
+    expected += Counter(f"a:{account}:orders" for account in account_of_place.values())
+    counted = {name: int(number) for name, number in batch.items() if name.startswith(("n:", "a:")) and number != "0"}
+    return [] if counted == expected else [f"counts {counted}; there are {dict(expected)}"]
+
+
+def _mixed(chunk: Mapping[str, str], orders: Mapping[str, str]) -> bool:
+    """Whether a chunk holds another account's order."""
+    return any(json.loads(orders[p])[0] != chunk["account"] for p in chunk["places"].split(",") if p in orders)
+
+
+def _hash(connection: Redis, key: str) -> dict[str, str]:
+    found: Any = connection.hgetall(key)
+    return dict(found)

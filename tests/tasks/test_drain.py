@@ -1,0 +1,489 @@
+"""The drain: what is done with a chunk, for every way in which a call can end."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from connectors.calls import REFUSED_AS, RefusalKind, Request, Stamp
+from connectors.credentials import Credentials
+from connectors.orders import OrderRef
+from connectors.outcomes import Evidence, Status
+from connectors.transport import MaybeSent, NotSent
+from tasks.drain import LATE, LOST, Drain, VenueClock, invalid, leftover
+from tasks.fold import NEVER_TRIED, REFUSED_BY_NAME, STRENGTH
+from tasks.ports import Claim, ClaimKind, Settlement, Wait, Why
+from tasks.retry import CREDENTIALS_PAUSE_MS, RATE_PAUSE_MS, STEPS, Step
+from tests.fakes import (
+    PLAIN,
+    SECRET,
+    START_MS,
+    FakeClock,
+    FakeLine,
+    FakeLog,
+    FakeStore,
+    Reply,
+    account_of,
+    ids_of,
+    refs,
+    said,
+)
+
+NAMES = ("a", "b", "c", "d")
+CANCELED = said(statuses=dict.fromkeys(NAMES, "canceled"))
+MUCH_LATER_MS = START_MS + 600_000
+
+
+@dataclass
+class Stage:
+    """A drain between a made-up store and a made-up venue."""
+
+    replies: tuple[Reply, ...]
+    venue: object = PLAIN
+    clock: FakeClock = field(default_factory=FakeClock)
+    log: FakeLog = field(default_factory=FakeLog)
+    ended: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.account = account_of(self.venue)  # type: ignore[arg-type]  # a Venue, for short
+        self.store = FakeStore(self.account)
+        self.line = FakeLine(deque(self.replies))
+        self.venue_clock = VenueClock()
+        self.drain = Drain(
+            self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self.ended.append
+        )
+
+    def run(self, *chunks: tuple[str, ...], until_ms: int = MUCH_LATER_MS) -> Wait | None:
+        for chunk in chunks:
+            self.store.put(refs(*chunk))
+        return self.drain.run(until_ms, lambda behind: None, lambda: False)
+
+    def sent(self) -> list[list[str]]:
+        return [ids_of(request) for request in self.line.requests if request.method == "POST"]
+
+
+def not_sent() -> NotSent:
+    return NotSent("no connection to the venue, so nothing was sent: ConnectTimeout")
+
+
+def test_a_chunk_is_sent_once_and_settled() -> None:
+    stage = Stage((CANCELED,))
+
+    assert stage.run(NAMES) == Wait(Why.IDLE)
+
+    assert stage.sent() == [list(NAMES)]
+    assert stage.store.statuses() == ["canceled"] * 4
+    assert (stage.store.calls, stage.store.left, stage.ended) == (1, 0, ["b"])
+
+
+def test_chunk_after_chunk_is_worked_on_and_what_is_behind_is_told() -> None:
+    stage = Stage((CANCELED,))
+    behind: list[int] = []
+    for name in NAMES:
+        stage.store.put(refs(name))
+
+    stage.drain.run(MUCH_LATER_MS, behind.append, lambda: False)
+
+    assert stage.sent() == [["a"], ["b"], ["c"], ["d"]]
+    assert behind == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("kind", RefusalKind)
+def test_every_refusal_leads_to_its_step(kind: RefusalKind) -> None:
+    venue = replace(PLAIN, read_clock=lambda response: None)
+    stage = Stage((said(refusal=kind.value, code="7", message="no"), CANCELED), venue)
+    stage.store.put(refs(*NAMES))
+    claim = stage.store.claim(stage.account, START_MS)
+    assert isinstance(claim, Claim)
+
+    stage.drain.work(claim)
+
+    ((_, settlement),) = stage.store.settlements
+    places = [part.places for part in settlement.again]
+    assert places == {Step.END: [], Step.AGAIN: [(0, 1, 2, 3)], Step.HALVE: [(0, 1), (2, 3)]}[STEPS[kind]]
+    if STEPS[kind] is Step.HALVE:
+        assert settlement.standings == ()
+    else:
+        assert {standing.status for _, standing in settlement.standings} == {REFUSED_AS[kind]}
+        assert all('"code":"7","message":"no"' in standing.details for _, standing in settlement.standings)
+    assert settlement.calls == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RefusalKind if STEPS[kind] is Step.AGAIN])
+def test_what_was_not_executed_is_tried_again_until_it_is(kind: RefusalKind) -> None:
+    no = said(refusal=kind.value)
+    clock_answer = said()
+    stage = Stage((no, CANCELED), replace(PLAIN, read_clock=lambda response: None))
+    if kind is RefusalKind.CLOCK:
+        stage.line.replies = deque([no, clock_answer, CANCELED])
+
+    stage.run(NAMES)
+
+    assert stage.sent() == [list(NAMES)] * 2
+    assert stage.store.statuses() == ["canceled"] * 4
+    assert [claim.attempt for claim, _ in stage.store.settlements] == [1, 2]
+    assert stage.store.calls == 2
+
+
+@pytest.mark.parametrize("kind", [RefusalKind.UNCERTAIN, RefusalKind.CALL, RefusalKind.CREDENTIALS])
+def test_doubt_and_definite_refusals_are_not_sent_again(kind: RefusalKind) -> None:
+    stage = Stage((said(refusal=kind.value), CANCELED))
+
+    stage.run(NAMES)
+
+    assert stage.sent() == [list(NAMES)]
+    assert stage.store.statuses() == [REFUSED_AS[kind].value] * 4
+    assert stage.store.left == 0
+
+
+def test_what_was_not_sent_is_tried_again_and_is_no_call() -> None:
+    stage = Stage((not_sent(), not_sent(), not_sent(), CANCELED))
+
+    stage.run(NAMES)
+
+    assert stage.store.calls == 1
+    assert stage.store.statuses() == ["canceled"] * 4
+    assert [claim.attempt for claim, _ in stage.store.settlements] == [1, 2, 3, 4]
+    ready = [settlement.again[0].ready_ms for _, settlement in stage.store.settlements[:3]]
+    assert ready == [START_MS + 50, START_MS + 150, START_MS + 350]
+    assert stage.store.pauses == []
+    assert len(stage.log.named("call.not_sent")) == 3
+
+
+def test_pauses_between_attempts_have_jitter() -> None:
+    stage = Stage((not_sent(), CANCELED), clock=FakeClock(dice=0.5))
+
+    stage.run(("a",))
+
+    assert stage.store.settlements[0][1].again[0].ready_ms == START_MS + 75
+
+
+def test_a_venue_that_never_takes_a_connection_leaves_not_sent_with_its_reason() -> None:
+    stage = Stage((not_sent(),))
+
+    stage.run(NAMES)
+
+    assert stage.store.statuses() == ["not_sent"] * 4
+    assert all("ConnectTimeout" in standing.details for standing in stage.store.known.values())
+    assert stage.store.calls == 0
+    claims = [claim.kind for claim, _ in stage.store.settlements]
+    assert (claims[-1], set(claims[:-1])) == (ClaimKind.LATE, {ClaimKind.SEND})
+    assert stage.clock.ms < START_MS + 66_000
+
+
+def test_what_may_have_been_sent_is_unknown_and_a_call() -> None:
+    stage = Stage((MaybeSent("the call may have been executed: ReadTimeout"), CANCELED))
+
+    stage.run(NAMES)
+
+    assert stage.sent() == [list(NAMES)]
+    assert stage.store.statuses() == ["unknown"] * 4
+    assert all("ReadTimeout" in standing.details for standing in stage.store.known.values())
+    assert stage.store.calls == 1
+
+
+def test_an_answer_without_an_order_leaves_that_order_unknown() -> None:
+    stage = Stage((said(statuses={"a": "canceled", "c": "rejected"}),))
+
+    stage.run(NAMES)
+
+    assert stage.store.statuses() == ["canceled", "unknown", "rejected", "unknown"]
+    assert [stage.store.known[place].strength for place in range(3)] == [
+        STRENGTH[Status.CANCELED],
+        STRENGTH[Status.UNKNOWN],
+        REFUSED_BY_NAME,
+    ]
+
+
+def refusing(*culprits: str) -> Callable[[Request], object]:
+    """Answer like a venue that refuses the whole call when one of *culprits* is in it."""
+
+    def reply(request: Request) -> object:
+        ids = ids_of(request)
+        if set(culprits) & set(ids):
+            return said(refusal="reference", code="bad id")
+        return said(statuses=dict.fromkeys(ids, "canceled"))
+
+    return reply
+
+
+@pytest.mark.parametrize("culprit", "abcdefgh")
+def test_a_refused_chunk_is_halved_until_the_culprit_stands_alone(culprit: str) -> None:
+    stage = Stage((refusing(culprit),))  # type: ignore[arg-type]  # it gives a Response
+
+    stage.run(tuple("abcdefgh"))
+
+    expected = ["rejected" if name == culprit else "canceled" for name in "abcdefgh"]
+    assert stage.store.statuses() == expected
+    assert stage.store.calls == len(stage.sent()) == 7
+    assert stage.store.left == 0
+
+
+def test_several_culprits_are_found_and_no_order_is_lost() -> None:
+    stage = Stage((refusing("a", "d", "e"),))  # type: ignore[arg-type]  # it gives a Response
+
+    stage.run(tuple("abcde"))
+
+    assert stage.store.statuses() == ["rejected", "canceled", "canceled", "rejected", "rejected"]
+
+
+def test_a_chunk_past_its_deadline_is_not_sent() -> None:
+    stage = Stage((CANCELED,))
+    stage.clock.ms = stage.store.deadline_ms
+
+    stage.run(NAMES)
+
+    assert stage.sent() == []
+    assert stage.store.statuses() == ["not_sent"] * 4
+    assert {standing.strength for standing in stage.store.known.values()} == {NEVER_TRIED}
+    assert all(LATE in standing.details for standing in stage.store.known.values())
+    assert stage.store.calls == 0
+
+
+def test_a_chunk_whose_orders_are_gone_is_not_sent() -> None:
+    stage = Stage((said(statuses={"a": "canceled", "b": "filled"}),))
+    stage.store.put(refs("a"))
+    stage.store.put(refs("b"))
+    stage.drain.work(stage.store.claim(stage.account, START_MS))  # type: ignore[arg-type]  # a Claim
+    ((ref, standing),) = stage.store.siblings
+    stage.store.known[1] = standing  # what the store does with a sibling
+
+    stage.run()
+
+    assert ref == refs("b")[0]
+    assert stage.sent() == [["a"]]
+    assert stage.store.statuses() == ["canceled", "filled"]
+
+
+@pytest.mark.parametrize(("asked_ms", "pause_ms"), [(None, RATE_PAUSE_MS), (2_500, 2_500), (0, 0)])
+def test_a_rate_limit_stops_the_account_for_as_long_as_the_venue_says(asked_ms: int | None, pause_ms: int) -> None:
+    stage = Stage((said(refusal="rate_limit", code="429", message="slow down", pause_ms=asked_ms), CANCELED))
+
+    stage.run(("a",), ("b",))
+
+    assert stage.store.pauses == [(START_MS + pause_ms, "rate_limit 429 slow down")]
+    assert stage.clock.ms >= START_MS + pause_ms
+    assert stage.store.statuses() == ["canceled"] * 2
+
+
+def test_bad_credentials_stop_the_account_and_each_trial_costs_one_chunk() -> None:
+    stage = Stage((said(refusal="credentials", code="-2015", message="Invalid API-key"), CANCELED))
+
+    stage.run(("a",), ("b",))
+
+    assert stage.store.pauses == [(START_MS + CREDENTIALS_PAUSE_MS, "credentials -2015 Invalid API-key")]
+    assert stage.clock.ms == START_MS + CREDENTIALS_PAUSE_MS
+    assert stage.store.statuses() == ["rejected", "canceled"]
+    assert len(stage.log.named("account.paused")) == 1
+
+
+def test_a_pause_that_runs_already_is_not_told_twice() -> None:
+    stage = Stage((said(refusal="rate_limit", pause_ms=9_000),))
+    stage.store.put(refs("a"))
+    claim = stage.store.claim(stage.account, START_MS)
+    assert isinstance(claim, Claim)
+
+    stage.drain.work(claim)
+    stage.drain.work(claim)
+
+    assert len(stage.store.pauses) == len(stage.log.named("account.paused")) == 1
+
+
+def test_a_code_that_the_venue_never_told_us_of_is_logged_once() -> None:
+    stage = Stage((said(refusal="uncertain", code="-9999", unlisted="-9999"),))
+
+    stage.run(("a",), ("b",))
+
+    (told,) = stage.log.named("venue.unlisted_code")
+    assert (told["venue"], told["code"], told["status"]) == ("plain", "-9999", 200)
+
+
+def test_a_key_that_the_venue_repeats_is_neither_logged_nor_kept() -> None:
+    stage = Stage((said(refusal="call", code="1", message=f"bad key {SECRET}", unlisted="1"),))
+
+    stage.run(("a",))
+
+    assert SECRET not in str(stage.log.events) + str(stage.store.settlements)
+    assert "bad key" in stage.store.known[0].details
+
+
+def test_a_call_that_cannot_be_built_costs_its_chunk_alone_and_tells_no_secret() -> None:
+    def build(orders: tuple[OrderRef, ...], credentials: Credentials, stamp: Stamp) -> Request:
+        if orders[0].value == "a":
+            raise ValueError(f"cannot sign with {credentials.api_secret}")
+        return PLAIN.build_cancel(orders, credentials, stamp)
+
+    stage = Stage((CANCELED,), replace(PLAIN, build_cancel=build))
+
+    stage.run(("a", "b"), ("c",))
+
+    assert stage.store.statuses() == ["not_sent", "not_sent", "canceled"]
+    assert stage.store.calls == 1
+    assert stage.log.named("call.not_built") == [{"account": "main", "chunk": "b/0", "error": "ValueError"}]
+    assert SECRET not in str(stage.log.events) + str(stage.store.settlements)
+
+
+def test_the_log_of_a_call_has_what_one_looks_for() -> None:
+    stage = Stage((said(refusal="call", code="5", message="no"),))
+
+    stage.run(("a", "b"))
+
+    ((level, _, fields),) = [event for event in stage.log.events if event[1] == "call.answered"]
+    assert level == "warning"
+    assert fields == {
+        "batch": "b",
+        "account": "main",
+        "chunk": "b/0",
+        "attempt": 1,
+        "orders": 2,
+        "ms": 0,
+        "refusal": "call",
+        "code": "5",
+        "message": "no",
+    }
+
+
+def test_a_slice_ends_with_its_time_and_with_work_left() -> None:
+    def slow(request: Request) -> object:
+        stage.clock.ms += 400
+        return CANCELED
+
+    stage = Stage((slow,))  # type: ignore[arg-type]  # it gives a Response
+
+    assert stage.run(("a",), ("b",), ("c",), ("d",), until_ms=START_MS + 1_000) is None
+    assert stage.sent() == [["a"], ["b"], ["c"]]
+
+
+def test_a_slice_does_not_sleep_past_its_end() -> None:
+    stage = Stage((said(refusal="rate_limit", pause_ms=5_000), CANCELED))
+
+    wait = stage.run(("a",), until_ms=START_MS + 1_000)
+
+    assert wait == Wait(Why.PAUSED, START_MS + 5_000)
+    assert stage.clock.slept == []
+
+
+def test_a_drain_that_is_told_to_stop_claims_nothing_more() -> None:
+    stage = Stage((CANCELED,))
+    stage.store.put(refs("a"))
+    stage.store.put(refs("b"))
+
+    stage.drain.run(MUCH_LATER_MS, lambda behind: None, lambda: bool(stage.line.requests))
+
+    assert stage.sent() == [["a"]]
+    assert stage.store.left == 1
+
+
+def test_a_full_account_is_left_at_once() -> None:
+    class Full(FakeStore):
+        def claim(self, account: object, now_ms: int) -> Claim | Wait:
+            return Wait(Why.FULL)
+
+    stage = Stage((CANCELED,))
+    drain = replace(stage.drain, store=Full(stage.account))
+
+    assert drain.run(MUCH_LATER_MS, lambda behind: None, lambda: False) == Wait(Why.FULL)
+
+
+# The venue's time
+
+
+def test_every_attempt_has_a_stamp_of_its_own() -> None:
+    stage = Stage((not_sent(), not_sent(), CANCELED))
+
+    stage.run(("a",))
+
+    stamps = [(request.headers["time"], request.headers["nonce"]) for request in stage.line.requests]
+    assert len({time for time, _ in stamps}) == len({nonce for _, nonce in stamps}) == 3
+
+
+def test_no_two_stamps_have_the_same_time_though_the_clock_stands_still_or_steps_back() -> None:
+    clock, venue_clock = FakeClock(), VenueClock()
+    times = [venue_clock.stamp(clock).now_ms for _ in range(3)]
+    clock.ms -= 5_000
+    times += [venue_clock.stamp(clock).now_ms for _ in range(3)]
+
+    assert times == sorted(set(times))
+
+
+def test_a_refusal_for_the_clock_measures_it_and_signs_anew() -> None:
+    def venues_time(request: Request) -> object:
+        stage.clock.ms += 20
+        return replace(said(), body=str(stage.clock.ms - 10 + 7_000).encode())
+
+    stage = Stage((said(refusal="clock"), venues_time, CANCELED))  # type: ignore[arg-type]  # it gives a Response
+
+    stage.run(("a",))
+
+    assert [request.target for request in stage.line.requests] == ["/cancel", "/time", "/cancel"]
+    assert stage.venue_clock.ahead_ms == 7_000
+    assert int(stage.line.requests[2].headers["time"]) == stage.clock.ms + 7_000
+    assert stage.store.statuses() == ["canceled"]
+
+
+@pytest.mark.parametrize("reply", [not_sent(), MaybeSent("?"), replace(said(), body=b"-1")], ids=type)
+def test_a_clock_that_cannot_be_read_stays_as_it_was(reply: Reply) -> None:
+    stage = Stage((said(refusal="clock"), reply, CANCELED), replace(PLAIN, read_clock=lambda response: None))
+    stage.venue_clock.ahead_ms = 5
+
+    stage.run(("a",))
+
+    assert stage.venue_clock.ahead_ms == 5
+    assert stage.store.statuses() == ["canceled"]
+
+
+def test_a_venue_without_a_clock_is_not_asked() -> None:
+    stage = Stage((said(refusal="clock"), CANCELED), replace(PLAIN, clock_request=None))
+
+    stage.run(("a",))
+
+    assert [request.target for request in stage.line.requests] == ["/cancel", "/cancel"]
+
+
+# What is left over
+
+
+def claim_of(kind: ClaimKind) -> Claim:
+    return Claim(kind, "b/0", "b", "main", 1, 2, START_MS + 1, 0, (3, 5), refs("a", "b"))
+
+
+def settled(kind: ClaimKind) -> Settlement:
+    settlement = leftover(claim_of(kind), START_MS)
+    assert settlement.again == ()
+    assert settlement.siblings == ()
+    return settlement
+
+
+def test_what_a_dead_worker_may_have_sent_is_unknown_and_counts_as_a_call() -> None:
+    settlement = settled(ClaimKind.SEND)
+
+    assert [(place, standing.status) for place, standing in settlement.standings] == [
+        (3, Status.UNKNOWN),
+        (5, Status.UNKNOWN),
+    ]
+    assert all(LOST in standing.details for _, standing in settlement.standings)
+    assert settlement.calls == 1
+
+
+@pytest.mark.parametrize("kind", [ClaimKind.LATE, ClaimKind.IDLE])
+def test_what_never_left_its_lane_is_not_sent(kind: ClaimKind) -> None:
+    settlement = settled(kind)
+
+    assert {standing.status for _, standing in settlement.standings} == {Status.NOT_SENT}
+    assert {standing.strength for _, standing in settlement.standings} == {NEVER_TRIED}
+    assert settlement.calls == 0
+
+
+def test_what_is_moot_needs_no_word() -> None:
+    assert settled(ClaimKind.MOOT) == Settlement(())
+
+
+def test_an_invalid_reference_says_why_and_was_never_attempted() -> None:
+    standing = invalid(refs("a")[0], "no symbol", START_MS)
+
+    assert (standing.status, standing.at_ms) == (Status.INVALID, START_MS)
+    assert '"evidence":"reference"' in standing.details
+    assert '"attempts":0' in standing.details
+    assert '"message":"no symbol"' in standing.details
+    assert Evidence.REFERENCE.value == "reference"

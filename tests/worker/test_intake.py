@@ -1,0 +1,285 @@
+"""The intake: every entry of the inbox becomes lanes or a refusal, once, whatever happens to its reader."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import redis
+
+from tasks import keys
+from tasks.batch import Priority
+from tasks.errors import UnknownBatch
+from tests.fakes import FakeLog, account_of
+from tests.tasks.lanes import BOTH, Lanes, connection_of
+from worker import intake as intake_module
+from worker import store as store_module
+from worker.intake import Intake
+
+DOCUMENT: dict[str, Any] = {
+    "version": 1,
+    "batch_id": "b",
+    "account": "main",
+    "orders": [{"order_id": value} for value in "abc"],
+}
+
+
+@dataclass
+class Office:
+    """One worker's intake over lanes."""
+
+    lanes: Lanes
+    hints: list[tuple[str, str]] = field(default_factory=list)
+    log: FakeLog = field(default_factory=FakeLog)
+
+    def __post_init__(self) -> None:
+        self.intake = self.of("w1")
+        self.intake.prepare()
+
+    def of(self, name: str) -> Intake:
+        store = self.lanes.worker(name)
+        return Intake(
+            client=self.lanes.client,
+            store=store,
+            accounts=self.lanes.accounts,
+            clock=self.lanes.clock,
+            log=self.log,
+            worker_id=name,
+            hint=lambda account, priority: self.hints.append((account, priority)),
+        )
+
+    def post(self, document: object) -> str:
+        raw = document if isinstance(document, str) else json.dumps(document)
+        return str(self.lanes.redis.xadd(keys.INBOX, {"batch": raw}))
+
+    def refusals(self) -> list[tuple[str, list[str]]]:
+        events = self.lanes.events("batch.refused")
+        return [(event["batch_id"], json.loads(event["errors"])) for event in events]
+
+    def state(self, batch_id: str) -> str | None:
+        try:
+            return str(self.lanes.client.report(batch_id)["state"])
+        except UnknownBatch:
+            return None
+
+    def waiting(self) -> int:
+        """Count the entries that are not done with."""
+        return int(self.lanes.redis.xlen(keys.INBOX))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "BLOCK_MS", 1)
+
+
+@pytest.fixture(params=BOTH)
+def office(request: pytest.FixtureRequest) -> Office:
+    return Office(Lanes(connection_of(request)))
+
+
+def test_a_document_becomes_chunks_and_a_hint(office: Office) -> None:
+    office.post(DOCUMENT | {"priority": "kill"})
+
+    office.intake.step()
+
+    assert office.lanes.statuses("b") == ["pending"] * 3
+    assert office.lanes.redis.zcard(keys.lane("main", Priority.KILL)) == 1
+    assert office.hints == [("main", "kill")]
+    assert office.waiting() == 0
+    assert office.log.named("batch.planned")[0]["orders"] == 3
+    office.lanes.sound()
+
+
+def test_what_the_client_hands_over_is_planned_once(office: Office) -> None:
+    office.lanes.client.submit(DOCUMENT)
+    office.post(DOCUMENT)
+
+    office.intake.step()
+    office.intake.step()
+
+    assert office.waiting() == 0
+    assert len(office.lanes.events("batch.accepted")) == 1
+    assert office.log.named("batch.known") == [{"batch": "b"}]
+    office.lanes.sound()
+
+
+def test_a_document_without_an_id_is_known_by_its_entry(office: Office) -> None:
+    entry = office.post(DOCUMENT | {"batch_id": None})
+
+    office.intake.step()
+
+    assert office.state(f"inbox-{entry}") == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("raw", "batch_id", "error"),
+    [
+        ("nonsense", "", "the document is not JSON"),
+        ("[" * 100_000, "", "nested too deeply"),
+        ("[]", "", "the document must be a JSON object, not an array"),
+        ('{"batch_id": "b", "version": NaN}', "", "NaN is not JSON"),
+        ('{"batch_id": "a b"}', "", "batch_id: must be 1 to 128"),
+        ('{"batch_id": "b"}', "b", "orders: Missing data for required field."),
+        (json.dumps(DOCUMENT | {"account": "other"}), "b", "account 'other' is not configured (configured: main)"),
+        (json.dumps(DOCUMENT | {"reason": "x" * 5_000_000}), "b", "reason: has 5,000,000 characters"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_a_bad_document_is_recorded_and_does_not_stop_the_inbox(
+    office: Office, raw: str, batch_id: str, error: str
+) -> None:
+    office.post(raw)
+    office.post(DOCUMENT | {"batch_id": "next"})
+
+    office.intake.step()
+    office.intake.step()
+
+    ((refused_id, errors),) = office.refusals()
+    assert refused_id == batch_id
+    assert any(error in one for one in errors)
+    assert office.state("b") == ("refused" if batch_id else None)
+    assert office.state("next") == "accepted"
+    assert office.waiting() == 0
+
+
+def test_an_entry_without_a_document_is_refused(office: Office) -> None:
+    office.lanes.redis.xadd(keys.INBOX, {"job": "x"})
+
+    office.intake.step()
+
+    assert office.refusals() == [("", ["the entry has no field 'batch' with the document as JSON"])]
+    assert office.waiting() == 0
+
+
+def test_the_same_id_with_other_content_is_refused_and_the_first_goes_on(office: Office) -> None:
+    office.post(DOCUMENT)
+    office.post(DOCUMENT | {"reason": "another"})
+
+    office.intake.step()
+    office.intake.step()
+
+    ((batch_id, errors),) = office.refusals()
+    assert (batch_id, errors) == ("b", ["batch_id: 'b' is known with other content: choose another id"])
+    assert office.state("b") == "accepted"
+    office.lanes.sound()
+
+
+def test_a_batch_whose_account_was_not_known_to_its_producer_ends_as_refused(office: Office) -> None:
+    office.lanes.client.submit(DOCUMENT | {"account": "other"})
+    assert office.state("b") == "accepted"
+
+    office.intake.step()
+
+    assert office.state("b") == "refused"
+    assert office.lanes.client.report("b")["errors"] == ["account 'other' is not configured (configured: main)"]
+
+
+def test_an_entry_whose_reader_died_is_taken_over(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    monkeypatch.setattr(store_module, "SLICE", 2)
+    office.lanes.account = office.lanes.accounts["main"] = account_of(max_orders_per_call=1)
+    dying = office.of("w2")
+    write, slices = dying.store._enqueue, 0
+
+    def dies(**call: object) -> object:
+        nonlocal slices
+        slices += 1
+        if slices > 1:
+            raise KeyboardInterrupt  # as little of a handler as kill -9 would leave
+        return write(**call)
+
+    dying.store._enqueue = dies
+    office.post(DOCUMENT)
+    with pytest.raises(KeyboardInterrupt):
+        dying.step()
+    assert office.waiting() == 1
+
+    office.intake.step()
+    assert office.waiting() == 1, "its reader lives"
+    office.lanes.kill("w2")
+    office.intake.step()
+
+    assert office.waiting() == 0
+    assert office.lanes.statuses("b") == ["pending"] * 3
+    assert office.lanes.redis.zcard(keys.lane("main", Priority.RISK)) == 3
+    office.lanes.sound()
+
+
+def test_an_entry_that_redis_lost_us_is_taken_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    write = office.intake.store._enqueue
+
+    def away(**call: object) -> object:
+        raise redis.ConnectionError("away")
+
+    office.intake.store._enqueue = away
+    office.post(DOCUMENT)
+    with pytest.raises(redis.ConnectionError):
+        office.intake.step()
+    office.intake.store._enqueue = write
+
+    office.intake.step()
+
+    assert office.waiting() == 0
+    assert office.lanes.statuses("b") == ["pending"] * 3
+
+
+def test_a_fault_of_ours_costs_one_document(office: Office) -> None:
+    def breaks(order: object) -> str:
+        raise ZeroDivisionError
+
+    good = office.lanes.account
+    office.lanes.accounts["broken"] = account_of(replace(good.venue, check_order=breaks), "broken")
+    office.post(DOCUMENT | {"batch_id": "first", "account": "broken"})
+    office.post(DOCUMENT)
+
+    office.intake.step()
+    office.intake.step()
+
+    assert office.refusals()[0][1] == ["ripcord failed on this document: ZeroDivisionError"]
+    assert office.state("b") == "accepted"
+    assert office.waiting() == 0
+
+
+def test_the_group_of_readers_is_made_once(office: Office) -> None:
+    office.intake.prepare()
+    office.of("w2").prepare()
+
+    groups: Any = office.lanes.redis.xinfo_groups(keys.INBOX)
+    assert [group["name"] for group in groups] == [keys.INBOX_GROUP]
+
+
+def test_what_was_posted_before_any_worker_lived_is_taken(office: Office) -> None:
+    office.lanes.redis.delete(keys.INBOX)
+    office.post(DOCUMENT)
+
+    office.intake.prepare()
+    office.intake.step()
+
+    assert office.state("b") == "accepted"
+
+
+def test_a_redis_that_came_back_empty_is_read_again(office: Office) -> None:
+    stop = threading.Event()
+    office.lanes.redis.flushall()
+
+    reading = threading.Thread(target=office.intake.run, args=(stop,), daemon=True)
+    reading.start()
+    office.post(DOCUMENT)
+    soon(lambda: office.state("b") == "accepted")
+    stop.set()
+    reading.join(10)
+
+    assert not reading.is_alive()
+    assert office.log.named("inbox.unreachable")
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    waited = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        waited.wait(0.01)
+    raise AssertionError("it did not happen within 5 s")

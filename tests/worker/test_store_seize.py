@@ -1,0 +1,159 @@
+"""The store: chunks taken from lanes and from dead workers, and accounts that pause."""
+
+import pytest
+
+from tasks import keys
+from tasks.drain import leftover
+from tasks.ports import ClaimKind, Settled, Wait, Why
+from tests.fakes import START_MS, refs
+from tests.tasks.lanes import BOTH, Lanes, connection_of
+from worker.store import LONGEST_CALL_MS
+
+LAST = Settled(held=True, ended=True)
+
+
+@pytest.fixture(params=BOTH)
+def lanes(request: pytest.FixtureRequest) -> Lanes:
+    return Lanes(connection_of(request))
+
+
+def only_chunk(lanes: Lanes) -> str:
+    """Give the id of the one chunk that there is."""
+    (key,) = lanes.redis.scan_iter(keys.chunk("*"))
+    return str(key).removeprefix(keys.chunk(""))
+
+
+# Seizing
+
+
+def test_a_chunk_that_is_late_is_seized_in_its_lane_and_not_before(lanes: Lanes) -> None:
+    lanes.put("b", "a", "b")
+    lanes.clock.ms += 59_999
+    assert lanes.worker("w2").seize(only_chunk(lanes), lanes.now_ms) is None
+    lanes.clock.ms += 1
+
+    claim = lanes.worker("w2").seize(only_chunk(lanes), lanes.now_ms)
+
+    assert claim is not None
+    assert (claim.kind, claim.places, claim.orders) == (ClaimKind.IDLE, (0, 1), refs("a", "b"))
+    assert (claim.account, claim.batch_id, claim.deadline_ms) == ("main", "b", START_MS + 60_000)
+    assert lanes.wait() == Wait(Why.IDLE)
+    lanes.sound()
+    assert lanes.store.settle(claim, leftover(claim, START_MS), START_MS) == LAST
+    assert lanes.statuses("b") == ["not_sent"] * 2
+
+
+def test_a_living_workers_chunk_is_not_seized(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    claim = lanes.claim()
+
+    assert lanes.worker("w2").seize(claim.chunk_id, START_MS) is None
+    lanes.clock.ms += LONGEST_CALL_MS - 1
+    assert lanes.worker("w2").seize(claim.chunk_id, lanes.now_ms) is None
+    assert lanes.settle(claim) == LAST
+
+
+def test_what_a_living_worker_has_held_for_too_long_is_seized(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    claim = lanes.claim()
+
+    seized = lanes.worker("w2").seize(claim.chunk_id, START_MS + LONGEST_CALL_MS)
+
+    assert seized is not None
+    assert seized.kind is ClaimKind.SEND
+
+
+def test_a_dead_workers_chunk_is_seized_and_may_have_been_sent(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    claim = lanes.claim()
+    lanes.kill("w1")
+    other = lanes.worker("w2")
+
+    seized = other.seize(claim.chunk_id, START_MS)
+
+    assert seized is not None
+    assert (seized.kind, seized.attempt, seized.token > claim.token) == (ClaimKind.SEND, 1, True)
+    lanes.sound()
+    assert other.seize(claim.chunk_id, START_MS) is None
+    other.settle(seized, leftover(seized, START_MS), START_MS)
+    assert lanes.statuses("b") == ["unknown"]
+    assert lanes.client.report("b")["calls"] == 1
+
+
+def test_what_was_seized_from_a_dead_worker_can_be_seized_again(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    claim = lanes.claim()
+    lanes.kill("w1")
+    assert lanes.worker("w2").seize(claim.chunk_id, START_MS) is not None
+    lanes.kill("w2")
+
+    third = lanes.worker("w3").seize(claim.chunk_id, START_MS)
+
+    assert third is not None
+    assert third.kind is ClaimKind.SEND
+
+
+def test_a_dead_watch_that_seized_from_a_lane_sent_nothing(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    lanes.clock.ms += 60_000
+    assert lanes.worker("w2").seize(only_chunk(lanes), lanes.now_ms) is not None
+    lanes.kill("w2")
+
+    claim = lanes.worker("w3").seize(only_chunk(lanes), lanes.now_ms)
+
+    assert claim is not None
+    assert claim.kind is ClaimKind.IDLE
+
+
+def test_what_is_settled_or_strange_is_not_seized(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    chunk_id = only_chunk(lanes)
+    lanes.settle(lanes.claim())
+
+    assert lanes.store.seize(chunk_id, START_MS) is None
+    assert lanes.store.seize("x/0.0", START_MS) is None
+
+
+# Pauses
+
+
+def test_a_pause_is_told_once_and_a_longer_one_stays(lanes: Lanes) -> None:
+    assert lanes.store.pause("main", START_MS + 500, "429", START_MS)
+    assert not lanes.store.pause("main", START_MS + 400, "shorter", START_MS)
+    assert not lanes.store.pause("main", START_MS + 500, "the same", START_MS)
+    assert lanes.store.pause("main", START_MS + 600, "longer", START_MS)
+
+    told = [(event["until_ms"], event["reason"]) for event in lanes.events("account.paused")]
+    assert told == [(str(START_MS + 500), "429"), (str(START_MS + 600), "longer")]
+    assert lanes.client.pauses(["main", "other"]) == {"main": "0.6 s more: longer"}
+
+
+def test_a_pause_ends_when_its_time_is_over_and_not_before(lanes: Lanes) -> None:
+    lanes.store.pause("main", START_MS + 500, "429", START_MS)
+
+    assert not lanes.store.resume("main", START_MS + 499)
+    assert lanes.store.resume("main", START_MS + 500)
+    assert not lanes.store.resume("main", START_MS + 501)
+
+    (event,) = lanes.events("account.resumed")
+    assert (event["account"], event["at_ms"]) == ("main", str(START_MS + 500))
+    assert lanes.client.pauses(["main"]) == {}
+
+
+def test_an_account_pauses_again_after_a_pause(lanes: Lanes) -> None:
+    lanes.store.pause("main", START_MS + 500, "429", START_MS)
+    lanes.store.resume("main", START_MS + 500)
+
+    assert lanes.store.pause("main", START_MS + 400, "429", START_MS)
+
+
+def test_ready_names_the_most_urgent_work_that_may_be_tried(lanes: Lanes) -> None:
+    assert lanes.store.ready("main", START_MS) is None
+    lanes.put("b", "a")
+    claim = lanes.claim()
+    assert lanes.store.ready("main", START_MS) is None
+
+    lanes.again(claim, claim.places, ready_ms=START_MS + 5)
+
+    assert lanes.store.ready("main", START_MS + 4) is None
+    assert lanes.store.ready("main", START_MS + 5) == "risk"
