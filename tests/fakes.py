@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for what the operation needs of the outside: time, a venue and the line to it, a store, a log."""
+"""Hand-written stand-ins for what the operation needs of the outside: time, a venue and its line, a store, a log."""
 
 import json
 from collections import deque

@@ -1,5 +1,6 @@
 """The demo: a Redis, five simulated venues and a worker of its own, and a report compared with the venues' books."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def run_demo(number: int, *, as_json: bool) -> int:
     clock = SystemClock()
     try:
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ripcord-demo-")))
-            redis_url = stack.enter_context(EmbeddedRedis()).url
+            folder = Path(tempfile.mkdtemp(prefix="ripcord-demo-"))
+            stack.callback(_remove, folder, clock)
+            redis_url = stack.enter_context(EmbeddedRedis(directory=folder)).url
             config = folder / "ripcord.toml"
             parts = ("simulator", "--port", "0", "--config-out", str(config), "--redis-url", redis_url)
             log = stack.enter_context(_process(parts, folder / "simulator.log", config))
@@ -202,6 +204,15 @@ def _process(parts: tuple[str, ...], log: Path, config: Path) -> Iterator[Path]:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _remove(folder: Path, clock: SystemClock) -> None:
+    """Remove the demo's folder, also when a process that was just ended still writes into it."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        clock.sleep(0.1)
 
 
 def _listening(log: Path, clock: SystemClock) -> str:

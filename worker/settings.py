@@ -43,7 +43,7 @@ class Settings:
     redis_url: str
     keep_days: float
     accounts: Mapping[str, Account]
-    guard_ms: int = 10
+    guard_ms: int = 20
 
 
 class LimitsSchema(Schema):
@@ -99,7 +99,7 @@ class LimiterSchema(Schema):
 
         unknown = RAISE
 
-    guard_ms = fields.Integer(strict=True, load_default=10, validate=validate.Range(0, 1000))
+    guard_ms = fields.Integer(strict=True, load_default=20, validate=validate.Range(0, 1000))
 
 
 class SettingsSchema(Schema):

@@ -114,7 +114,8 @@ class RedisStore:
         if head[1]:
             return
         first = int(head[0] or 0)
-        written: set[int] = {int(place) for place in self._redis.hkeys(keys.orders(batch_id))} if first else set()
+        known = self._redis.hscan_iter(keys.orders(batch_id), count=SLICE) if first else ()
+        written = {int(place) for place, _ in known}
         deadline_ms = submitted_ms + int(batch.deadline_s * 1000)
         expiry_s = self._keep_s + int(batch.deadline_s)
         slices = list(_slices(plan, accounts, written, now_ms)) or [([], [])]

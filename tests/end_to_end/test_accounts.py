@@ -15,44 +15,48 @@ from worker.settings import load
 pytestmark = pytest.mark.processes
 
 ENDED: Final = {"canceled", "accepted"}
-WRONG: Final = [
-    *((venue, "wrong-key") for venue in VENUES),
-    *((venue, "wrong-secret") for venue in VENUES),
-    ("weex", "wrong-passphrase"),
-]
 
 
-@pytest.mark.parametrize(("venue", "suffix"), WRONG)
-def test_wrong_keys_are_told_in_the_venues_words_and_are_not_hammered(stage: Stage, venue: str, suffix: str) -> None:
-    wrong = f"{venue}-{suffix}"
-    right = named(stage.control.seed(f"{venue}-sim", 3), f"{venue}-sim")
-    symbol = right[0]["symbol"]
-    ids = [row["order_id"] for row in named(stage.control.seed(f"{venue}-other", 25), f"{venue}-other")]
-    asked = [*right, *({"order_id": each, "symbol": symbol, "account": wrong} for each in ids)]
-    before = len(stage.events("account.paused", account=wrong))
+@pytest.mark.parametrize("suffix", ["wrong-key", "wrong-secret", "wrong-passphrase"])
+def test_wrong_keys_are_told_in_the_venues_words_and_are_not_hammered(stage: Stage, suffix: str) -> None:
+    """The account pauses and says so; those of the same venues with good keys go on."""
+    venues = ["weex"] if suffix == "wrong-passphrase" else VENUES
+    good, bad, before = [], [], {}
+    for venue in venues:
+        wrong, symbol = f"{venue}-{suffix}", stage.control.seed(f"{venue}-other", 1)[0]["symbol"]
+        good += named(stage.control.seed(f"{venue}-sim", 3), f"{venue}-sim")
+        ids = [row["order_id"] for row in stage.control.seed(f"{venue}-other", 25)]
+        bad += [{"order_id": each, "symbol": symbol, "account": wrong} for each in ids]
+        before[wrong] = len(stage.events("account.paused", account=wrong))
 
-    report, outcomes = run(stage, document(asked, deadline_s=2))
+    report, outcomes = run(stage, document([*good, *bad], deadline_s=2))
 
-    mine = [row for row in outcomes if row["account"] == wrong]
-    assert set(statuses(mine)) <= {"rejected", "not_sent"}
-    assert "rejected" in statuses(mine)
-    assert all(row["code"] and row["message"] for row in mine if row["status"] == "rejected")
-    assert all(row["message"] for row in mine)
-    assert report["verdict"] == "not_flat"
-    paused = stage.events("account.paused", account=wrong)[before:]
-    assert paused
-    assert "credentials" in paused[0]["reason"]
     counters = stage.control.counters()
-    refused = counters["accounts"].get(wrong, {}).get("calls", 0) + sum(
-        row["calls"] for row in counters["nobody"].values()
-    )
-    assert 1 <= refused <= load(stage.config).accounts[wrong].max_in_flight  # those that were under way at once
-    others = [row for row in outcomes if row["account"] != wrong]
+    refused = {
+        venue: counters["accounts"].get(f"{venue}-{suffix}", {}).get("calls", 0)
+        + counters["nobody"].get(f"{venue}:nobody", {}).get("calls", 0)
+        for venue in venues
+    }
+    for venue in venues:
+        wrong = f"{venue}-{suffix}"
+        mine = [row for row in outcomes if row["account"] == wrong]
+        assert set(statuses(mine)) <= {"rejected", "not_sent"}
+        assert "rejected" in statuses(mine)
+        assert all(row["code"] for row in mine if row["status"] == "rejected")
+        assert all(row["message"] for row in mine)
+        paused = stage.events("account.paused", account=wrong)[before[wrong] :]
+        assert paused
+        assert "credentials" in paused[0]["reason"]
+        assert 1 <= refused[venue] <= load(stage.config).accounts[wrong].max_in_flight  # those under way at once
+    assert report["verdict"] == "not_flat"
+    others = [row for row in outcomes if not row["account"].endswith(suffix)]
     assert set(statuses(others)) <= ENDED
-    truth = Truth.of(stage.control, [f"{venue}-sim", f"{venue}-other"])
-    right_report = {**report, "orders": 3, **{v: sum(r["verdict"] == v for r in others) for v in ("gone", "unproven")}}
-    assert audit(truth, right, {**right_report, "live": 0, "state": "running", "counts": counted(others)}, others) == []
-    assert report["calls"] == 1 * refused + counters["accounts"][f"{venue}-sim"]["cancel_calls"]
+    truth = Truth.of(stage.control, [f"{venue}-sim" for venue in venues])
+    verdicts = {name: sum(row["verdict"] == name for row in others) for name in ("gone", "live", "unproven")}
+    own = {**report, **verdicts, "state": "running", "orders": len(good), "counts": counted(others)}
+    assert audit(truth, good, own, others) == []
+    made = sum(counters["accounts"][f"{venue}-sim"]["cancel_calls"] for venue in venues)
+    assert report["calls"] == sum(refused.values()) + made
 
 
 def counted(outcomes: list[dict[str, str]]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from tests.end_to_end.waiting import until
 pytestmark = pytest.mark.processes
 
 ENDED: Final = {"canceled", "accepted"}
-RETRIED: Final = ("rate_429", "maintenance")  # definitely not executed, so that the call is made again
 QUIET: Final = ("binance", "crypto_com", "kuna", "upbit")  # WEEX asks for ten seconds after a 429
 
 
@@ -85,28 +84,29 @@ def test_spoiled_order_lists(stage: Stage, fault: str) -> None:
     assert set(statuses(outcomes)) <= {"canceled", "unknown", "closed"}
 
 
-@pytest.mark.parametrize("venue", QUIET)
-def test_a_rate_limit_pauses_the_account_and_the_call_is_made_again(stage: Stage, venue: str) -> None:
-    account = f"{venue}-sim"
-    stage.control.fault("rate_429", venue=venue, calls=1, delay_ms=300)
-    asked = seeded(stage, venue, 6)
-    before = {kind: len(stage.events(kind, account=account)) for kind in ("account.paused", "account.resumed")}
+def test_a_rate_limit_pauses_the_account_and_the_call_is_made_again(stage: Stage) -> None:
+    for venue in QUIET:
+        stage.control.fault("rate_429", venue=venue, calls=1, delay_ms=300)
+    asked = [row for venue in QUIET for row in seeded(stage, venue, 6)]
+    before = {f"{venue}-sim": events_of(stage, f"{venue}-sim") for venue in QUIET}
 
     report, outcomes = run(stage, document(asked))
 
     judge(stage, asked, report, outcomes)
     assert set(statuses(outcomes)) <= ENDED
-    paused = stage.events("account.paused", account=account)[before["account.paused"] :]
-    assert len(paused) == 1
-    assert "rate_limit" in paused[0]["reason"]
-    assert int(paused[0]["until_ms"]) > int(paused[0]["at_ms"])
-    assert until(lambda: len(stage.events("account.resumed", account=account)) == before["account.resumed"] + 1)
-    resumed = stage.events("account.resumed", account=account)[-1]
-    assert int(resumed["at_ms"]) >= int(paused[0]["until_ms"])
-    quiet = [
-        c for c in stage.control.log(account) if int(paused[0]["at_ms"]) + 50 < c["at_ms"] < int(paused[0]["until_ms"])
-    ]
-    assert quiet == []
+    for account, known in before.items():
+        assert until(lambda account=account, known=known: len(events_of(stage, account)) == len(known) + 2)
+        paused, resumed = events_of(stage, account)[len(known) :]
+        assert (paused["type"], resumed["type"]) == ("account.paused", "account.resumed")
+        assert "rate_limit" in paused["reason"]
+        from_ms, until_ms = int(paused["at_ms"]), int(paused["until_ms"])
+        assert from_ms < until_ms <= int(resumed["at_ms"])
+        times = [call["at_ms"] for call in stage.control.log(account)]
+        assert [at_ms for at_ms in times if from_ms + 50 < at_ms < until_ms] == []
+
+
+def events_of(stage: Stage, account: str) -> list[dict[str, str]]:
+    return [row for row in stage.events(account=account) if row["type"] in {"account.paused", "account.resumed"}]
 
 
 def test_a_rate_limit_of_one_account_stops_no_other(stage: Stage) -> None:
@@ -120,17 +120,16 @@ def test_a_rate_limit_of_one_account_stops_no_other(stage: Stage) -> None:
     assert max(call["at_ms"] for call in calls) - report["submitted_ms"] < 1_500
 
 
-@pytest.mark.parametrize("venue", ["binance", "crypto_com", "weex"])
-def test_a_rate_limit_that_does_not_end_leaves_orders_that_were_not_sent(stage: Stage, venue: str) -> None:
-    stage.control.fault("rate_429", venue=venue, delay_ms=60_000)
-    asked = seeded(stage, venue, 3)
+def test_a_rate_limit_that_does_not_end_leaves_orders_that_were_not_sent(stage: Stage) -> None:
+    stage.control.fault("rate_429", delay_ms=60_000)
+    asked = [row for venue in VENUES for row in seeded(stage, venue, 2)]
 
     report, outcomes = run(stage, document(asked, deadline_s=2))
 
     judge(stage, asked, report, outcomes)
     assert set(statuses(outcomes)) == {"not_sent"}
     assert report["verdict"] == "not_flat"
-    assert report["calls"] <= 4  # not hammered
+    assert report["calls"] <= 12  # not hammered: one call or two, and those that were under way at once
     assert all(row["message"] for row in outcomes)
 
 

@@ -24,14 +24,10 @@ ORDER = {"order_id": UUID, "account": "upbit-sim"}
 COMMANDS = [
     ["cancel", "--account", "upbit-sim", UUID],
     ["cancel", "--account", "upbit-sim", "--wait", "30", "--json", UUID],
-    ["show", "b-1"],
     ["show", "b-1", "--json"],
-    ["outcomes", "b-1"],
     ["outcomes", "b-1", "--csv"],
     ["watch", "b-1"],
     ["list"],
-    ["list", "--json"],
-    ["check"],
     ["check", "--json"],
 ]
 CALLS: list[Callable[[Client], object]] = [

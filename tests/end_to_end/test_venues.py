@@ -29,7 +29,7 @@ INVALID: Final[dict[str, list[dict[str, str]]]] = {
     ],
     "crypto_com": [{"client_order_id": "x" * 37}, {"order_list_id": "7"}, {"client_order_list_id": "7"}],
     "kuna": [{"order_id": "7"}, {"client_order_id": "leg-7"}, {"order_list_id": "7"}],
-    "upbit": [{"order_id": "7"}, {"order_list_id": "7"}, {"client_order_list_id": "7"}],
+    "upbit": [{"order_list_id": "7"}, {"client_order_list_id": "7"}],
     "weex": [{"client_order_id": "x" * 41}, {"order_list_id": "7"}],
 }
 

@@ -10,7 +10,7 @@ import redis
 from celery import Celery
 
 from tasks.errors import UnknownBatch
-from tests.end_to_end.batches import Document, Rows, document, judge, jsonl, named, run, stranger, what_came_of
+from tests.end_to_end.batches import Document, Rows, document, jsonl, judge, named, run, stranger, what_came_of
 from tests.end_to_end.stage import VENUES, Stage
 from tests.end_to_end.waiting import until
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import fakeredis
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from connectors.orders import IdKind, OrderRef
@@ -26,6 +27,11 @@ BOTH = ("fake", pytest.param("real", marks=pytest.mark.redis))
 KEEP_S = 1_000_000
 GUARD_MS = 10
 NOBODY = "redis://127.0.0.1:1/0"
+
+
+def share(of_examples: float) -> settings:
+    """Give settings for a share of the profile's examples: fakeredis takes ten times as long as a server."""
+    return settings(max_examples=max(5, round(settings().max_examples * of_examples)))
 
 
 def connection_of(request: pytest.FixtureRequest) -> Redis:

@@ -1,11 +1,9 @@
-"""The client against a real server: handing over, reading, waiting, and what happens without Redis."""
+"""The client against a real server: handing over, reading and waiting."""
 
 import json
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,16 +12,12 @@ from redis import Redis
 from connectors.outcomes import Status
 from tasks import keys
 from tasks.client import Client
-from tasks.errors import DocumentRefused, UnknownBatch, Unreachable, WaitTimeout
-from tests.connectors.peer import refused_port
+from tasks.errors import DocumentRefused, UnknownBatch, WaitTimeout
 from tests.fakes import account_of
 from tests.tasks.lanes import Lanes
-from worker.embedded import EmbeddedRedis
 
 pytestmark = pytest.mark.redis
 
-PASSWORD = "hunter2-never-tell"
-SOON_S = 3.0
 DOCUMENT: dict[str, Any] = {
     "version": 1,
     "batch_id": "b",
@@ -137,7 +131,7 @@ def test_the_latest_batches_come_first(client: Client, lanes: Lanes) -> None:
         lanes.clock.ms += 1
 
     assert [report["batch_id"] for report in client.latest(2)] == ["c", "b"]
-    assert len(client.latest(10)) == 3
+    assert [len(client.latest(count)) for count in (0, 3, 10)] == [0, 3, 3]
 
 
 def test_workers_whose_hearts_beat_are_named(client: Client, lanes: Lanes) -> None:
@@ -180,7 +174,7 @@ def test_wait_wakes_when_the_batch_ends(client: Client, lanes: Lanes) -> None:
 
     later.join()
     assert report["verdict"] == "flat"
-    assert 0.1 < time.monotonic() - started_s < 2
+    assert 0.1 < time.monotonic() - started_s < 8
 
 
 def test_wait_gives_up_in_time_and_the_batch_goes_on(client: Client, lanes: Lanes) -> None:
@@ -190,7 +184,7 @@ def test_wait_gives_up_in_time_and_the_batch_goes_on(client: Client, lanes: Lane
     with pytest.raises(WaitTimeout, match=r"not done after 0\.2 s"):
         client.wait("b", 0.2)
 
-    assert 0.15 < time.monotonic() - started_s < 2
+    assert 0.15 < time.monotonic() - started_s < 8
     assert client.report("b")["state"] == "accepted"
 
 
@@ -205,82 +199,3 @@ def test_follow_gives_a_report_at_every_change(client: Client, lanes: Lanes) -> 
             lanes.settle(claim)
 
     assert seen == [("accepted", 0), ("running", 1), ("done", 2)]
-
-
-# Without Redis
-
-USES: dict[str, Callable[[Client], object]] = {
-    "submit": lambda client: client.submit(DOCUMENT),
-    "report": lambda client: client.report("b"),
-    "progress": lambda client: client.progress("b"),
-    "outcomes": lambda client: client.outcomes("b"),
-    "wait": lambda client: client.wait("b", 60),
-    "follow": lambda client: next(client.follow("b")),
-    "latest": lambda client: client.latest(5),
-    "workers": lambda client: client.workers(),
-    "pauses": lambda client: client.pauses(["main"]),
-}
-
-
-def unreachable(client: Client, use: Callable[[Client], object]) -> str:
-    started_s = time.monotonic()
-    with pytest.raises(Unreachable) as caught:
-        use(client)
-    assert time.monotonic() - started_s < SOON_S
-    shown = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
-    assert PASSWORD not in shown
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_refused_port_is_said_to_be_so(use: Callable[[Client], object]) -> None:
-    port = refused_port()
-    with Client(f"redis://user:{PASSWORD}@127.0.0.1:{port}/0") as client:
-        assert f"Redis at 127.0.0.1:{port}/0 does not answer" in unreachable(client, use)
-
-
-@pytest.fixture(scope="module")
-def frozen() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
-    with EmbeddedRedis() as server:
-        os.kill(server.pid, signal.SIGSTOP)
-        yield server.url
-        os.kill(server.pid, signal.SIGCONT)
-
-
-@pytest.mark.parametrize("use", [USES["submit"], USES["wait"]], ids=["submit", "wait"])
-def test_a_frozen_server_is_noticed_in_time(frozen: str, use: Callable[[Client], object]) -> None:
-    with Client(frozen.replace("redis://", f"redis://:{PASSWORD}@")) as client:
-        unreachable(client, use)
-
-
-def test_a_server_that_freezes_under_us_is_noticed_in_time_and_used_again() -> None:
-    with EmbeddedRedis() as server, Client(server.url) as client:
-        client.submit(DOCUMENT)
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            unreachable(client, USES["report"])
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
-        assert client.report("b")["state"] == "accepted"
-
-
-def test_a_bad_document_is_refused_though_redis_is_away() -> None:
-    """What is wrong with the document matters more than that the refusal cannot be recorded."""
-    with Client(f"redis://127.0.0.1:{refused_port()}/0") as client, pytest.raises(DocumentRefused):
-        client.submit({})
-
-
-def test_a_wrong_password_is_not_repeated() -> None:
-    with EmbeddedRedis() as server, Redis.from_url(server.url) as redis:
-        redis.config_set("requirepass", "another")
-        with Client(server.url.replace("redis://", f"redis://:{PASSWORD}@")) as client:
-            unreachable(client, USES["report"])
-
-
-def test_a_server_that_is_no_more_writable_is_said_to_refuse(client: Client, redis_client: Redis) -> None:
-    redis_client.config_set("min-replicas-to-write", "1")
-    try:
-        assert "Redis refuses to serve" in unreachable(client, USES["submit"])
-    finally:
-        redis_client.config_set("min-replicas-to-write", "0")

@@ -2,69 +2,21 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from connectors.calls import REFUSED_AS, RefusalKind, Request, Stamp
+from connectors.calls import REFUSED_AS, RefusalKind, Request, Response, Stamp
 from connectors.credentials import Credentials
 from connectors.orders import OrderRef
-from connectors.outcomes import Evidence, Status
-from connectors.transport import MaybeSent, NotSent
-from tasks.drain import LATE, LOST, Drain, VenueClock, invalid, leftover
+from connectors.outcomes import Status
+from connectors.transport import MaybeSent
+from tasks.drain import LATE
 from tasks.fold import NEVER_TRIED, REFUSED_BY_NAME, STRENGTH
-from tasks.ports import Claim, ClaimKind, Settlement, Wait, Why
+from tasks.ports import Claim, ClaimKind, Wait, Why
 from tasks.retry import CREDENTIALS_PAUSE_MS, RATE_PAUSE_MS, STEPS, Step
-from tests.fakes import (
-    PLAIN,
-    SECRET,
-    START_MS,
-    FakeClock,
-    FakeLine,
-    FakeLog,
-    FakeStore,
-    Reply,
-    account_of,
-    ids_of,
-    refs,
-    said,
-)
-
-NAMES = ("a", "b", "c", "d")
-CANCELED = said(statuses=dict.fromkeys(NAMES, "canceled"))
-MUCH_LATER_MS = START_MS + 600_000
-
-
-@dataclass
-class Stage:
-    """A drain between a made-up store and a made-up venue."""
-
-    replies: tuple[Reply, ...]
-    venue: object = PLAIN
-    clock: FakeClock = field(default_factory=FakeClock)
-    log: FakeLog = field(default_factory=FakeLog)
-    ended: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.account = account_of(self.venue)  # type: ignore[arg-type]  # a Venue, for short
-        self.store = FakeStore(self.account)
-        self.line = FakeLine(deque(self.replies))
-        self.venue_clock = VenueClock()
-        self.drain = Drain(
-            self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self.ended.append
-        )
-
-    def run(self, *chunks: tuple[str, ...], until_ms: int = MUCH_LATER_MS) -> Wait | None:
-        for chunk in chunks:
-            self.store.put(refs(*chunk))
-        return self.drain.run(until_ms, lambda behind: None, lambda: False)
-
-    def sent(self) -> list[list[str]]:
-        return [ids_of(request) for request in self.line.requests if request.method == "POST"]
-
-
-def not_sent() -> NotSent:
-    return NotSent("no connection to the venue, so nothing was sent: ConnectTimeout")
+from tests.fakes import PLAIN, SECRET, START_MS, FakeClock, ids_of, refs, said
+from tests.tasks.stage import CANCELED, MUCH_LATER_MS, NAMES, Stage, not_sent
 
 
 def test_a_chunk_is_sent_once_and_settled() -> None:
@@ -196,10 +148,10 @@ def test_an_answer_without_an_order_leaves_that_order_unknown() -> None:
     ]
 
 
-def refusing(*culprits: str) -> Callable[[Request], object]:
+def refusing(*culprits: str) -> Callable[[Request], Response]:
     """Answer like a venue that refuses the whole call when one of *culprits* is in it."""
 
-    def reply(request: Request) -> object:
+    def reply(request: Request) -> Response:
         ids = ids_of(request)
         if set(culprits) & set(ids):
             return said(refusal="reference", code="bad id")
@@ -210,7 +162,7 @@ def refusing(*culprits: str) -> Callable[[Request], object]:
 
 @pytest.mark.parametrize("culprit", "abcdefgh")
 def test_a_refused_chunk_is_halved_until_the_culprit_stands_alone(culprit: str) -> None:
-    stage = Stage((refusing(culprit),))  # type: ignore[arg-type]  # it gives a Response
+    stage = Stage((refusing(culprit),))
 
     stage.run(tuple("abcdefgh"))
 
@@ -221,7 +173,7 @@ def test_a_refused_chunk_is_halved_until_the_culprit_stands_alone(culprit: str) 
 
 
 def test_several_culprits_are_found_and_no_order_is_lost() -> None:
-    stage = Stage((refusing("a", "d", "e"),))  # type: ignore[arg-type]  # it gives a Response
+    stage = Stage((refusing("a", "d", "e"),))
 
     stage.run(tuple("abcde"))
 
@@ -238,6 +190,22 @@ def test_a_chunk_past_its_deadline_is_not_sent() -> None:
     assert stage.store.statuses() == ["not_sent"] * 4
     assert {standing.strength for standing in stage.store.known.values()} == {NEVER_TRIED}
     assert all(LATE in standing.details for standing in stage.store.known.values())
+    assert stage.store.calls == 0
+
+
+def test_what_was_claimed_in_time_is_not_sent_once_the_deadline_has_come() -> None:
+    """The worker was stopped between claim and send."""
+
+    def slow(orders: tuple[OrderRef, ...], credentials: Credentials, stamp: Stamp) -> Request:
+        stage.clock.ms = stage.store.deadline_ms
+        return PLAIN.build_cancel(orders, credentials, stamp)
+
+    stage = Stage((CANCELED,), replace(PLAIN, build_cancel=slow))
+
+    stage.run(NAMES)
+
+    assert stage.sent() == []
+    assert stage.store.statuses() == ["not_sent"] * 4
     assert stage.store.calls == 0
 
 
@@ -288,6 +256,19 @@ def test_a_pause_that_runs_already_is_not_told_twice() -> None:
     stage.drain.work(claim)
 
     assert len(stage.store.pauses) == len(stage.log.named("account.paused")) == 1
+
+
+def test_what_a_call_taught_is_settled_though_the_pause_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object) -> bool:
+        raise ConnectionError("away")
+
+    stage = Stage((said(refusal="credentials", code="-2015"),))
+    monkeypatch.setattr(stage.store, "pause", away)
+
+    stage.run(("a",))
+
+    assert stage.store.statuses() == ["rejected"]
+    assert len(stage.log.named("account.not_paused")) == 1
 
 
 def test_a_code_that_the_venue_never_told_us_of_is_logged_once() -> None:
@@ -342,148 +323,3 @@ def test_the_log_of_a_call_has_what_one_looks_for() -> None:
         "code": "5",
         "message": "no",
     }
-
-
-def test_a_slice_ends_with_its_time_and_with_work_left() -> None:
-    def slow(request: Request) -> object:
-        stage.clock.ms += 400
-        return CANCELED
-
-    stage = Stage((slow,))  # type: ignore[arg-type]  # it gives a Response
-
-    assert stage.run(("a",), ("b",), ("c",), ("d",), until_ms=START_MS + 1_000) is None
-    assert stage.sent() == [["a"], ["b"], ["c"]]
-
-
-def test_a_slice_does_not_sleep_past_its_end() -> None:
-    stage = Stage((said(refusal="rate_limit", pause_ms=5_000), CANCELED))
-
-    wait = stage.run(("a",), until_ms=START_MS + 1_000)
-
-    assert wait == Wait(Why.PAUSED, START_MS + 5_000)
-    assert stage.clock.slept == []
-
-
-def test_a_drain_that_is_told_to_stop_claims_nothing_more() -> None:
-    stage = Stage((CANCELED,))
-    stage.store.put(refs("a"))
-    stage.store.put(refs("b"))
-
-    stage.drain.run(MUCH_LATER_MS, lambda behind: None, lambda: bool(stage.line.requests))
-
-    assert stage.sent() == [["a"]]
-    assert stage.store.left == 1
-
-
-def test_a_full_account_is_left_at_once() -> None:
-    class Full(FakeStore):
-        def claim(self, account: object, now_ms: int) -> Claim | Wait:
-            return Wait(Why.FULL)
-
-    stage = Stage((CANCELED,))
-    drain = replace(stage.drain, store=Full(stage.account))
-
-    assert drain.run(MUCH_LATER_MS, lambda behind: None, lambda: False) == Wait(Why.FULL)
-
-
-# The venue's time
-
-
-def test_every_attempt_has_a_stamp_of_its_own() -> None:
-    stage = Stage((not_sent(), not_sent(), CANCELED))
-
-    stage.run(("a",))
-
-    stamps = [(request.headers["time"], request.headers["nonce"]) for request in stage.line.requests]
-    assert len({time for time, _ in stamps}) == len({nonce for _, nonce in stamps}) == 3
-
-
-def test_no_two_stamps_have_the_same_time_though_the_clock_stands_still_or_steps_back() -> None:
-    clock, venue_clock = FakeClock(), VenueClock()
-    times = [venue_clock.stamp(clock).now_ms for _ in range(3)]
-    clock.ms -= 5_000
-    times += [venue_clock.stamp(clock).now_ms for _ in range(3)]
-
-    assert times == sorted(set(times))
-
-
-def test_a_refusal_for_the_clock_measures_it_and_signs_anew() -> None:
-    def venues_time(request: Request) -> object:
-        stage.clock.ms += 20
-        return replace(said(), body=str(stage.clock.ms - 10 + 7_000).encode())
-
-    stage = Stage((said(refusal="clock"), venues_time, CANCELED))  # type: ignore[arg-type]  # it gives a Response
-
-    stage.run(("a",))
-
-    assert [request.target for request in stage.line.requests] == ["/cancel", "/time", "/cancel"]
-    assert stage.venue_clock.ahead_ms == 7_000
-    assert int(stage.line.requests[2].headers["time"]) == stage.clock.ms + 7_000
-    assert stage.store.statuses() == ["canceled"]
-
-
-@pytest.mark.parametrize("reply", [not_sent(), MaybeSent("?"), replace(said(), body=b"-1")], ids=type)
-def test_a_clock_that_cannot_be_read_stays_as_it_was(reply: Reply) -> None:
-    stage = Stage((said(refusal="clock"), reply, CANCELED), replace(PLAIN, read_clock=lambda response: None))
-    stage.venue_clock.ahead_ms = 5
-
-    stage.run(("a",))
-
-    assert stage.venue_clock.ahead_ms == 5
-    assert stage.store.statuses() == ["canceled"]
-
-
-def test_a_venue_without_a_clock_is_not_asked() -> None:
-    stage = Stage((said(refusal="clock"), CANCELED), replace(PLAIN, clock_request=None))
-
-    stage.run(("a",))
-
-    assert [request.target for request in stage.line.requests] == ["/cancel", "/cancel"]
-
-
-# What is left over
-
-
-def claim_of(kind: ClaimKind) -> Claim:
-    return Claim(kind, "b/0", "b", "main", 1, 2, START_MS + 1, 0, (3, 5), refs("a", "b"))
-
-
-def settled(kind: ClaimKind) -> Settlement:
-    settlement = leftover(claim_of(kind), START_MS)
-    assert settlement.again == ()
-    assert settlement.siblings == ()
-    return settlement
-
-
-def test_what_a_dead_worker_may_have_sent_is_unknown_and_counts_as_a_call() -> None:
-    settlement = settled(ClaimKind.SEND)
-
-    assert [(place, standing.status) for place, standing in settlement.standings] == [
-        (3, Status.UNKNOWN),
-        (5, Status.UNKNOWN),
-    ]
-    assert all(LOST in standing.details for _, standing in settlement.standings)
-    assert settlement.calls == 1
-
-
-@pytest.mark.parametrize("kind", [ClaimKind.LATE, ClaimKind.IDLE])
-def test_what_never_left_its_lane_is_not_sent(kind: ClaimKind) -> None:
-    settlement = settled(kind)
-
-    assert {standing.status for _, standing in settlement.standings} == {Status.NOT_SENT}
-    assert {standing.strength for _, standing in settlement.standings} == {NEVER_TRIED}
-    assert settlement.calls == 0
-
-
-def test_what_is_moot_needs_no_word() -> None:
-    assert settled(ClaimKind.MOOT) == Settlement(())
-
-
-def test_an_invalid_reference_says_why_and_was_never_attempted() -> None:
-    standing = invalid(refs("a")[0], "no symbol", START_MS)
-
-    assert (standing.status, standing.at_ms) == (Status.INVALID, START_MS)
-    assert '"evidence":"reference"' in standing.details
-    assert '"attempts":0' in standing.details
-    assert '"message":"no symbol"' in standing.details
-    assert Evidence.REFERENCE.value == "reference"

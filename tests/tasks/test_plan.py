@@ -78,16 +78,16 @@ def test_only_what_the_venue_cannot_take_is_invalid_and_it_says_why(batch: Batch
 @given(batches)
 def test_no_call_is_wasted_and_the_documents_order_is_kept(batch: Batch) -> None:
     made = planned(batch)
-    groups: dict[Hashable, list[tuple[int, ...]]] = defaultdict(list)
+    groups: dict[tuple[str, Hashable], list[tuple[int, ...]]] = defaultdict(list)
     for chunk in made.chunks:
         first, account = made.orders[chunk.places[0]], ACCOUNTS[chunk.account]
         symbol = first.ref.symbol if account.venue.one_symbol_per_call else None
-        groups[chunk.account, first.ref.kind, symbol].append(chunk.places)
+        groups[chunk.account, (first.ref.kind, symbol)].append(chunk.places)
 
-    for (name, *_), chunks in groups.items():
+    for (name, _), chunks in groups.items():
         together = [place for places in chunks for place in places]
         assert together == sorted(together)
-        assert all(len(places) == ACCOUNTS[str(name)].max_orders_per_call for places in chunks[:-1])
+        assert all(len(places) == ACCOUNTS[name].max_orders_per_call for places in chunks[:-1])
 
 
 @given(batches)

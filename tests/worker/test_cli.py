@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.end_to_end.batches import document, fresh_id, judge, jsonl, named
+from tests.end_to_end.batches import document, fresh_id, jsonl, judge, named
 from tests.end_to_end.stage import VENUES, Process, Stage, secrets_of, staged
 from tests.end_to_end.waiting import until
 from worker.cli import main
@@ -119,7 +119,7 @@ def test_3_when_something_is_not_proven(stage: Stage) -> None:
 
 
 def test_5_when_the_wait_runs_out_and_the_batch_goes_on(stage: Stage) -> None:
-    stage.control.fault("latency", venue="upbit", delay_ms=1_500)
+    stage.control.fault("latency", venue="upbit", delay_ms=6_000)
     ids = ids_of(stage, "upbit", 1)
 
     done = stage.cli("cancel", "--account", "upbit-sim", "--batch-id", (batch := fresh_id()), "--wait", "0.3", "--json", *ids)

@@ -4,7 +4,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import redis
@@ -13,6 +13,7 @@ from connectors.calls import Request, Response
 from connectors.venue import Limit, Scope
 from tasks.batch import Priority
 from tasks.drain import Drain, VenueClock
+from tasks.errors import Unreachable
 from tasks.ports import Claim, Why
 from tests.fakes import PLAIN, FakeClock, FakeLine, FakeLog, account_of, ids_of, said
 from tests.tasks.lanes import Lanes, fake_redis
@@ -53,8 +54,8 @@ class House:
         return bool(self.lanes.client.report(batch_id)["state"] == "done")
 
 
-@pytest.fixture
-def house() -> Iterator[House]:
+@pytest.fixture(name="house")
+def _house() -> Iterator[House]:
     house = House()
     yield house
     house.pool.shutdown()
@@ -194,6 +195,19 @@ def test_a_redis_that_is_away_ends_a_slice_and_breaks_nothing(house: House, monk
 
     house.drains.drain("main")
     assert house.done("b")
+
+
+def test_a_batch_whose_end_cannot_be_told_breaks_nothing(house: House) -> None:
+    def ended(batch_id: str) -> None:
+        raise Unreachable("away")
+
+    house.drains.accounts["main"] = replace(house.drains.accounts["main"], ended=ended)
+    house.put("b", 1)
+
+    house.drains.drain("main")
+
+    assert house.done("b")
+    assert house.log.named("drain.unreachable")
 
 
 def test_two_workers_share_one_account(house: House) -> None:

@@ -11,6 +11,7 @@ import redis
 
 from tasks import keys
 from tasks.batch import Priority
+from tasks.client import Client
 from tasks.errors import UnknownBatch
 from tests.fakes import FakeLog, account_of
 from tests.tasks.lanes import BOTH, Lanes, connection_of
@@ -238,9 +239,54 @@ def test_a_fault_of_ours_costs_one_document(office: Office) -> None:
     office.intake.step()
     office.intake.step()
 
-    assert office.refusals()[0][1] == ["ripcord failed on this document: ZeroDivisionError"]
-    assert office.state("b") == "accepted"
+    assert office.refusals() == [("first", ["ripcord failed on this document: ZeroDivisionError"])]
+    assert (office.state("first"), office.state("b")) == ("refused", "accepted")
     assert office.waiting() == 0
+
+
+def test_an_entry_that_cannot_be_written_now_does_not_block_those_behind_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Redis is full: the entry stays, and is taken again."""
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    write = office.intake.store._enqueue
+
+    def full(**call: Any) -> object:
+        if call["args"][0] == "b":
+            raise redis.OutOfMemoryError("OOM command not allowed")
+        return write(**call)
+
+    office.intake.store._enqueue = full
+    office.post(DOCUMENT)
+    office.post(DOCUMENT | {"batch_id": "next"})
+    office.intake.step()
+    office.intake.step()
+    assert office.lanes.statuses("next") == ["pending"] * 3
+    assert office.waiting() == 1
+
+    office.intake.store._enqueue = write
+    office.intake.step()
+
+    assert office.lanes.statuses("b") == ["pending"] * 3
+    assert office.waiting() == 0
+
+
+@pytest.mark.redis
+def test_bytes_that_are_no_utf_8_do_not_stop_the_inbox(redis_url: str, redis_client: redis.Redis) -> None:
+    lanes = Lanes(redis_client)
+    with Client(redis_url, clock=lanes.clock) as client, redis.Redis.from_url(redis_url) as raw:
+        lanes.client = client
+        office = Office(lanes)
+        raw.xadd(keys.INBOX, {b"batch": b'{"version": 1, "reason": "\xff"}'})
+        raw.xadd(keys.INBOX, {b"b\xff": b"{}"})
+        raw.xadd(keys.INBOX, {b"batch": b"\xff\xfe\x00"})
+        office.post(DOCUMENT)
+        for _ in range(4):
+            office.intake.step()
+
+        assert office.state("b") == "accepted"
+        assert len(office.refusals()) == 3
+        assert office.waiting() == 0
 
 
 def test_the_group_of_readers_is_made_once(office: Office) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.venue import Limit, Scope
@@ -12,7 +12,7 @@ from tasks import keys
 from tasks.batch import Account
 from tasks.ports import Claim, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of
-from tests.tasks.lanes import BOTH, GUARD_MS, Lanes, connection_of, fake_redis
+from tests.tasks.lanes import BOTH, GUARD_MS, Lanes, connection_of, fake_redis, share
 from worker.store import limit_key
 
 # The windows are long, because the keys of the limiter expire by the server's own clock, and the test's runs faster.
@@ -93,6 +93,7 @@ def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Seq
 many_steps = st.lists(st.tuples(steps_ms, st.integers(0, 1)), max_size=25)
 
 
+@share(0.25)
 @given(several_limits, many_steps)
 def test_it_grants_what_the_definition_grants_and_says_exactly_when(
     some: list[Limit], steps: list[tuple[int, int]]
@@ -103,6 +104,7 @@ def test_it_grants_what_the_definition_grants_and_says_exactly_when(
     follows_the_definition(lanes, [account], steps)
 
 
+@share(0.15)
 @given(several_limits, many_steps)
 def test_accounts_share_the_windows_of_their_ip_and_no_others(some: list[Limit], steps: list[tuple[int, int]]) -> None:
     lanes = Lanes(fake_redis())
@@ -116,7 +118,7 @@ def test_accounts_share_the_windows_of_their_ip_and_no_others(some: list[Limit],
 def test_a_real_server_grants_the_same(redis_client: object) -> None:
     lanes = Lanes(redis_client)  # type: ignore[arg-type]  # a Redis
 
-    @settings(max_examples=30)
+    @share(1.5)
     @given(several_limits, many_steps)
     def same(some: list[Limit], steps: list[tuple[int, int]]) -> None:
         lanes.redis.flushall()
@@ -127,6 +129,7 @@ def test_a_real_server_grants_the_same(redis_client: object) -> None:
     same()
 
 
+@share(0.3)
 @given(
     st.integers(1, 4),
     st.lists(st.tuples(st.integers(0, LONG_MS // 2), st.integers(0, GUARD_MS)), min_size=5, max_size=40),

@@ -13,7 +13,7 @@ from tasks.batch import Batch, Order, Priority
 from tasks.ports import Claim, Part, Settlement
 from tests.fakes import PLAIN, account_of, refs
 from tests.tasks.lane_model import LaneModel
-from tests.tasks.lanes import GUARD_MS, Lanes, fake_redis, standing
+from tests.tasks.lanes import GUARD_MS, Lanes, fake_redis, share, standing
 from worker import store as store_module
 
 LONG_MS = 50_000  # the limiter's keys expire by the server's clock, and the machine's runs faster
@@ -166,6 +166,4 @@ class LaneMachine(RuleBasedStateMachine):
 
 
 TestLanes = LaneMachine.TestCase
-TestLanes.settings = settings(
-    max_examples=settings().max_examples * 2 // 5, stateful_step_count=40, report_multiple_bugs=False
-)
+TestLanes.settings = settings(share(0.4), stateful_step_count=40, report_multiple_bugs=False)

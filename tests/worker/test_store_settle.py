@@ -13,7 +13,7 @@ from tasks.drain import leftover
 from tasks.fold import Standing, fold
 from tasks.ports import ClaimKind, Part, Settled, Settlement, Wait, Why
 from tests.fakes import START_MS, account_of, refs
-from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis, standing
+from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis, share, standing
 from tests.tasks.test_fold import standings
 
 LETTERS = "abcdefgh"
@@ -234,6 +234,7 @@ def test_a_siblings_weaker_word_never_weakens_what_is_known(lanes: Lanes) -> Non
 # The fold
 
 
+@share(0.4)
 @given(st.lists(standings, min_size=1, max_size=8))
 def test_the_script_folds_like_the_function(many: list[Standing]) -> None:
     lanes = Lanes(fake_redis())
