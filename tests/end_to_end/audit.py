@@ -4,7 +4,7 @@ Every rule here is written down anew from the contract, so that the product's ow
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,17 +28,22 @@ VERDICTS: Final[Mapping[str, str]] = {
 NEVER_DONE: Final = frozenset({"not_sent", "invalid", "rejected"})  # these say that the venue did not cancel it
 LIVE: Final = frozenset({"open", "partly_filled"})
 
+Row = Mapping[str, Any]
 Name = tuple[str, str, str, str | None]  # account, kind of id, id, symbol where the venue needs it
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the simulator knows of some accounts, at one moment."""
+    """What the simulator knows of some accounts, at one moment.
+
+    ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
+    ``applied`` and ``asked`` are (account, id) of every cancel that had an effect, and of every one that came.
+    """
 
     venues: Mapping[str, str]
-    books: Mapping[str, Sequence[Mapping[str, Any]]]
-    lists: Mapping[str, Sequence[Mapping[str, Any]]]
-    log: Sequence[Mapping[str, Any]]
+    orders: Mapping[tuple[str, str, str], Sequence[Row]]
+    applied: frozenset[tuple[str, str]]
+    asked: frozenset[tuple[str, str]]
     counters: Mapping[str, Any]
 
     @classmethod
@@ -47,9 +52,17 @@ class Truth:
         names = sorted(accounts)
         assert until(lambda: not any(order["canceling"] for name in names for order in control.book(name)))
         venues = {account["name"]: account["venue"] for account in control.accounts()}
-        books = {name: control.book(name) for name in names}
-        lists = {name: control.lists(name) for name in names}
-        return cls(venues, books, lists, control.log(), control.counters())
+        orders: dict[tuple[str, str, str], list[Row]] = {}
+        for name in names:
+            _index(name, control.book(name), control.lists(name), orders)
+        log = control.log()
+        applied = frozenset((call["account"], order_id) for call in log for order_id in call["applied"])
+        asked = frozenset((call["account"], value) for call in log for value in call["asked"])
+        return cls(venues, orders, applied, asked, control.counters())
+
+    def find(self, account: str, kind: str, value: str) -> Sequence[Row]:
+        """Find what a reference names; a UUID in capitals names the same order."""
+        return self.orders.get((account, kind, value)) or self.orders.get((account, kind, value.lower())) or ()
 
     def sums(self, what: str, accounts: Iterable[str]) -> int:
         """Add up one counter over *accounts*, and over the callers that their venues did not let in."""
@@ -61,24 +74,21 @@ class Truth:
         return sum(sum(value.values()) if isinstance(value, dict) else value for value in values)
 
 
-def audit(
-    truth: Truth, asked: Iterable[Mapping[str, Any]], report: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def audit(truth: Truth, asked: Iterable[Row], report: Row, outcomes: Sequence[Row]) -> list[str]:
     """Say everything in which one batch's *report* and *outcomes* contradict each other, *asked* or the *truth*.
 
     *asked* are the order references of the batch, each with its account.
     """
-    book = _Book(truth)
     found = _compare_names(truth, asked, outcomes)
     found += _compare_counts(report, outcomes)
     for row in outcomes:
-        found += [f"{row['account']} {_id(row)}: {trouble}" for trouble in book.judge(row)]
+        found += [f"{row['account']} {_kind(row)} {row[_kind(row)]}: {lie}" for lie in _lies(truth, row)]
     return found
 
 
 def audit_calls(
     truth: Truth,
-    reports: Iterable[Mapping[str, Any]],
+    reports: Iterable[Row],
     accounts: Iterable[str],
     *,
     lost: bool = False,
@@ -102,9 +112,7 @@ def audit_calls(
     return found
 
 
-def _compare_names(
-    truth: Truth, asked: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, Any]]
-) -> list[str]:
+def _compare_names(truth: Truth, asked: Iterable[Row], outcomes: Iterable[Row]) -> list[str]:
     wanted = {_name(truth, row) for row in asked}
     got = Counter(_name(truth, row) for row in outcomes)
     lost = [f"{name} was asked for, and has no outcome" for name in sorted(wanted - got.keys(), key=str)]
@@ -113,7 +121,7 @@ def _compare_names(
     return lost + strange + double
 
 
-def _compare_counts(report: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _compare_counts(report: Row, outcomes: Sequence[Row]) -> list[str]:
     """Hold the report to its outcomes, and both to the contract's tables."""
     verdicts = Counter(row["verdict"] for row in outcomes)
     wrong = [
@@ -139,68 +147,73 @@ def _compare_counts(report: Mapping[str, Any], outcomes: Sequence[Mapping[str, A
     ]
 
 
-class _Book:
-    """The truth about single references."""
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """One outcome beside what is true of its order."""
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-        self._orders: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-        for account, rows in truth.books.items():
-            by_id = {row["order_id"]: row for row in rows}
-            for row in rows:
-                for kind in KINDS[:2]:
-                    self._orders.setdefault((account, kind, str(row[kind])), []).append(row)
-            for each in truth.lists.get(account, ()):
-                legs = [by_id[order_id] for order_id in each["order_ids"]]
-                for kind in KINDS[2:]:
-                    self._orders[account, kind, each[kind]] = legs
-        self._applied = {(call["account"], name) for call in truth.log for name in call["applied"]}
-        self._asked = {(call["account"], name) for call in truth.log for name in call["asked"]}
+    status: str
+    gone: bool
+    states: frozenset[str]
+    applied: bool
+    sent: bool
 
-    def judge(self, row: Mapping[str, Any]) -> Iterable[str]:
-        """Say what one outcome claims and is not so."""
-        account, status = row["account"], row["status"]
-        kind = _kind(row)
-        value = str(row[kind])
-        # Upbit's and Kuna's ids are UUIDs, which name the same order in capitals
-        orders = self._orders.get((account, kind, value)) or self._orders.get((account, kind, value.lower()), [])
-        states = {order["state"] for order in orders}
-        applied = any((account, order["order_id"]) in self._applied for order in orders)
-        if row["verdict"] == "gone" and states & LIVE:
-            yield f"FALSE GONE: {status}, and the book says {sorted(states)}"
-        if status == "canceled" and "canceled" not in states:
-            yield f"canceled, and the book says {sorted(states)}"
-        if status == "filled" and states != {"filled"}:
-            yield f"filled, and the book says {sorted(states)}"
-        if status == "closed" and not orders:
-            yield "closed, and it never existed"
-        if status == "not_found" and orders:
-            yield f"not found, and the book says {sorted(states)}"
-        if status == "accepted" and not applied:
-            yield f"accepted, and no cancel of it was ever applied; the book says {sorted(states)}"
-        if status in NEVER_DONE and applied:
-            yield f"{status}, and a cancel of it was applied"
-        if status == "open" and not states & LIVE and not applied:
-            yield f"open, and the book says {sorted(states)}"
-        if status == "invalid" and (account, value) in self._asked:
-            yield "invalid, and was sent"
-        if row["verdict"] == "gone" and len(orders) == 1 and row["filled_qty"] is not None:
-            if row["filled_qty"] != orders[0]["filled_qty"]:
-                yield f"filled_qty {row['filled_qty']}, and the book says {orders[0]['filled_qty']}"
+    @property
+    def lives(self) -> bool:
+        return bool(self.states & LIVE)
 
 
-def _name(truth: Truth, row: Mapping[str, Any]) -> Name:
+LIES: Final[Sequence[tuple[str, Callable[[_Claim], bool]]]] = (
+    ("FALSE GONE", lambda it: it.gone and it.lives),
+    ("no order of it was canceled", lambda it: it.status == "canceled" and "canceled" not in it.states),
+    ("it was not filled", lambda it: it.status == "filled" and it.states != {"filled"}),
+    ("it never existed", lambda it: it.status == "closed" and not it.states),
+    ("it does exist", lambda it: it.status == "not_found" and bool(it.states)),
+    ("no cancel of it was ever applied", lambda it: it.status == "accepted" and not it.applied),
+    ("a cancel of it was applied", lambda it: it.status in NEVER_DONE and it.applied),
+    ("it was open at no time since", lambda it: it.status == "open" and not it.lives and not it.applied),
+    ("it was sent", lambda it: it.status == "invalid" and it.sent),
+)
+
+
+def _lies(truth: Truth, row: Row) -> Iterable[str]:
+    """Say what one outcome claims and is not so."""
+    account, kind = row["account"], _kind(row)
+    orders = truth.find(account, kind, row[kind])
+    claim = _Claim(
+        status=row["status"],
+        gone=row["verdict"] == "gone",
+        states=frozenset(order["state"] for order in orders),
+        applied=any((account, order["order_id"]) in truth.applied for order in orders),
+        sent=(account, row[kind]) in truth.asked,
+    )
+    for sentence, is_lie in LIES:
+        if is_lie(claim):
+            yield f"{claim.status}, but {sentence}; the book says {sorted(claim.states)}"
+    if claim.gone and len(orders) == 1 and row["filled_qty"] not in (None, orders[0]["filled_qty"]):
+        yield f"filled_qty {row['filled_qty']}, but the book says {orders[0]['filled_qty']}"
+
+
+def _index(
+    account: str, book: Sequence[Row], lists: Iterable[Row], found: dict[tuple[str, str, str], list[Row]]
+) -> None:
+    """Put every order and list of one book into *found*, under each of its names."""
+    by_id = {row["order_id"]: row for row in book}
+    for row in book:
+        for kind in KINDS[:2]:
+            found.setdefault((account, kind, str(row[kind])), []).append(row)
+    for each in lists:
+        for kind in KINDS[2:]:
+            found[account, kind, each[kind]] = [by_id[order_id] for order_id in each["order_ids"]]
+
+
+def _name(truth: Truth, row: Row) -> Name:
     """Name an order as the contract does: only Binance needs the symbol to tell orders apart."""
     kind = _kind(row)
     symbol = row.get("symbol") if truth.venues.get(row["account"]) == "binance" else None
     return row["account"], kind, row[kind], symbol
 
 
-def _kind(row: Mapping[str, Any]) -> str:
+def _kind(row: Row) -> str:
     """Give the kind of id that *row* was asked by: an outcome may also tell the venue's order_id."""
     given = [kind for kind in KINDS if row.get(kind) is not None]
     return next((kind for kind in given if kind != "order_id"), "order_id")
-
-
-def _id(row: Mapping[str, Any]) -> str:
-    return f"{_kind(row)} {row[_kind(row)]}"

@@ -46,7 +46,10 @@ def _add_accounts(stage: Stage, away_port: int) -> None:
     add_account(stage.config, "kuna-simple", "kuna", stage.simulator_url, {"api_key": simple})
     upbit = secrets_of("upbit", "upbit-sim")
     add_account(stage.config, "upbit-hs512", "upbit", stage.simulator_url, upbit, jwt_algorithm="HS512")
-    keys = {"ed25519": ed25519.Ed25519PrivateKey.generate(), "rsa": rsa.generate_private_key(65537, 2048)}
+    keys: dict[str, ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey] = {
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "rsa": rsa.generate_private_key(65537, 2048),
+    }
     for kind, key in keys.items():
         name = f"binance-{kind}"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -1,5 +1,6 @@
 """A Redis, the simulated venues, workers and the command line as real processes, all ended with the stage."""
 
+import io
 import json
 import os
 import signal
@@ -7,10 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
+from unittest.mock import patch
 
 from redis import Redis
 
@@ -19,6 +21,7 @@ from simulator.control import Control
 from tasks import keys
 from tasks.client import Client
 from tests.end_to_end.waiting import PATIENCE_S, until
+from worker.cli import main
 from worker.embedded import EmbeddedRedis
 from worker.settings import child_environment
 
@@ -128,6 +131,26 @@ class Stage:
             check=False,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def here(
+        self, *arguments: str, stdin: str | bytes = b"", config: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command in this process: what does not turn on processes saves a third of a second so."""
+        given = io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin))
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        ours = child_environment(config or self.config) | environment
+        with (
+            patch.dict(os.environ, ours, clear=True),
+            patch.object(sys, "stdin", given),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                main(list(arguments))
+            except SystemExit as leaving:
+                code = int(leaving.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def events(self, kind: str | None = None, **fields: str) -> list[dict[str, str]]:
         """Give the events on Redis, oldest first; only those of *kind* and with these *fields*."""

@@ -139,7 +139,7 @@ def test_by_celery(stage: Stage, celery_app: Celery, fields: dict[str, Any], err
 def test_by_a_file(stage: Stage, fields: dict[str, Any], errors: list[str]) -> None:
     given = bad(fields)
 
-    done = stage.cli("cancel", "--file", "-", "--json", "--wait", "5", stdin=json.dumps(given))
+    done = stage.here("cancel", "--file", "-", "--json", "--wait", "5", stdin=json.dumps(given))
 
     assert done.returncode == 2, done.stderr
     printed = json.loads(done.stdout)
@@ -166,7 +166,7 @@ def test_what_is_no_document_is_recorded_as_an_event(stage: Stage, raw: str) -> 
 
 
 @pytest.mark.parametrize("fields", [{"bach": "{}"}, {"document": "{}", "x": "y"}], ids=repr)
-def test_an_entry_without_the_field_is_recorded_as_an_event(stage: Stage, fields: dict[str, str]) -> None:
+def test_an_entry_without_the_field_is_recorded_as_an_event(stage: Stage, fields: dict[Any, Any]) -> None:
     before = len(stage.events("batch.refused"))
 
     stage.raw.xadd("ripcord:inbox", fields)
@@ -202,7 +202,7 @@ def test_an_account_that_nobody_configured_refuses_the_whole_batch(
     stage.client.submit(by_client)
     with pytest.raises(ValueError, match=stranger):
         celery_app.send_task("ripcord.cancel_batch", [by_task], queue="ripcord.kill").get(timeout=20)
-    done = stage.cli("cancel", "--file", "-", "--json", stdin=json.dumps(by_cli))
+    done = stage.here("cancel", "--file", "-", "--json", stdin=json.dumps(by_cli))
 
     assert done.returncode == 2
     assert stranger in done.stdout
@@ -283,7 +283,7 @@ def test_a_known_id_with_other_content_is_refused_and_the_first_batch_stays(
         "stream": lambda: stage.raw.xadd("ripcord:inbox", {"batch": json.dumps(other)}),
         "client": lambda: stage.client.submit(other),
         "celery": lambda: celery_app.send_task("ripcord.cancel_batch", [other], queue="ripcord.kill").get(timeout=20),
-        "file": lambda: stage.cli("cancel", "--file", "-", stdin=json.dumps(other)),
+        "file": lambda: stage.here("cancel", "--file", "-", stdin=json.dumps(other)),
     }
     if how in {"client", "celery"}:
         with pytest.raises(ValueError, match="known with other content"):

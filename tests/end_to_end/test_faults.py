@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_rate_limit_pauses_the_account_and_the_call_is_made_again(stage: Stage
     judge(stage, asked, report, outcomes)
     assert set(statuses(outcomes)) <= ENDED
     for account, known in before.items():
-        assert until(lambda account=account, known=known: len(events_of(stage, account)) == len(known) + 2)
+        assert until(partial(has_events, stage, account, len(known) + 2))
         paused, resumed = events_of(stage, account)[len(known) :]
         assert (paused["type"], resumed["type"]) == ("account.paused", "account.resumed")
         assert "rate_limit" in paused["reason"]
@@ -103,6 +104,10 @@ def test_a_rate_limit_pauses_the_account_and_the_call_is_made_again(stage: Stage
         assert from_ms < until_ms <= int(resumed["at_ms"])
         times = [call["at_ms"] for call in stage.control.log(account)]
         assert [at_ms for at_ms in times if from_ms + 50 < at_ms < until_ms] == []
+
+
+def has_events(stage: Stage, account: str, number: int) -> bool:
+    return len(events_of(stage, account)) == number
 
 
 def events_of(stage: Stage, account: str) -> list[dict[str, str]]:

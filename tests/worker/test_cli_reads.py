@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -31,7 +32,8 @@ OUTCOME: Final[dict[str, tuple[type, ...]]] = {
     "updated_ms": (int, type(None)),
 }
 STATUSES: Final = {
-    "pending", "canceled", "filled", "closed", "accepted", "not_found", "rejected", "open", "not_sent", "invalid", "unknown",
+    "pending", "canceled", "filled", "closed", "accepted", "not_found", "rejected", "open", "not_sent", "invalid",
+    "unknown",
 }  # fmt: skip
 
 
@@ -51,11 +53,11 @@ def finished(stage: Stage) -> dict[str, Any]:
     asked += named(stage.control.seed("binance-sim", lists=1), "binance-sim")
     asked += named(stage.control.seed("weex-sim", 1), "weex-sim", "client_order_id")
     asked.append({"order_id": "no number", "symbol": "LTCBTC", "account": "binance-sim"})
-    return run(stage, document(asked, requested_by="désk", reason="[bold]reads[/bold], ,\"quoted\""))[0]
+    return run(stage, document(asked, requested_by="désk", reason='[bold]reads[/bold], ,"quoted"'))[0]
 
 
 def test_show_as_json(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("show", finished["batch_id"], "--json")
+    done = stage.here("show", finished["batch_id"], "--json")
 
     assert json.loads(done.stdout) == finished
     assert done.returncode == 1
@@ -63,25 +65,25 @@ def test_show_as_json(stage: Stage, finished: dict[str, Any]) -> None:
 
 
 def test_show_for_people(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("show", finished["batch_id"])
+    done = stage.here("show", finished["batch_id"])
 
     assert done.returncode == 1
     assert finished["batch_id"] in done.stdout
     assert "not_flat" in done.stdout
-    assert 'désk' in done.stdout
+    assert "désk" in done.stdout
     assert '[bold]reads[/bold], ,"quoted"' in done.stdout
     assert done.stderr == ""
 
 
 def test_watch_of_a_finished_batch(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("watch", finished["batch_id"], "--json")
+    done = stage.here("watch", finished["batch_id"], "--json")
 
     assert json.loads(done.stdout) == finished
     assert done.returncode == 1
 
 
 def test_outcomes_as_json_lines(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("outcomes", finished["batch_id"], "--json")
+    done = stage.here("outcomes", finished["batch_id"], "--json")
 
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -99,7 +101,7 @@ def test_outcomes_as_json_lines(stage: Stage, finished: dict[str, Any]) -> None:
 
 
 def test_outcomes_as_csv(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("outcomes", finished["batch_id"], "--csv")
+    done = stage.here("outcomes", finished["batch_id"], "--csv")
 
     rows = list(csv.DictReader(io.StringIO(done.stdout), strict=True))
     assert list(rows[0]) == list(OUTCOME)
@@ -108,7 +110,7 @@ def test_outcomes_as_csv(stage: Stage, finished: dict[str, Any]) -> None:
 
 
 def test_outcomes_for_people(stage: Stage, finished: dict[str, Any]) -> None:
-    done = stage.cli("outcomes", finished["batch_id"])
+    done = stage.here("outcomes", finished["batch_id"])
 
     assert len(done.stdout.splitlines()) == finished["orders"] + 1
     for row in stage.client.outcomes(finished["batch_id"]):
@@ -118,7 +120,7 @@ def test_outcomes_for_people(stage: Stage, finished: dict[str, Any]) -> None:
 @pytest.mark.parametrize("verdict", ["gone", "live", "unproven"])
 @pytest.mark.parametrize("form", ["--json", "--csv", None])
 def test_outcomes_of_one_verdict(stage: Stage, finished: dict[str, Any], verdict: str, form: str | None) -> None:
-    done = stage.cli("outcomes", finished["batch_id"], "--verdict", verdict, *([form] if form else []))
+    done = stage.here("outcomes", finished["batch_id"], "--verdict", verdict, *([form] if form else []))
 
     assert len(done.stdout.splitlines()) == finished[verdict] + (form != "--json")
 
@@ -126,7 +128,11 @@ def test_outcomes_of_one_verdict(stage: Stage, finished: dict[str, Any], verdict
 def test_list(stage: Stage, finished: dict[str, Any]) -> None:
     later = run(stage, document([{"order_id": "x", "account": "kuna-sim"}]))[0]
 
-    as_json, limited, plain = stage.cli("list", "--json"), stage.cli("list", "--json", "--limit", "1"), stage.cli("list")
+    as_json, limited, plain = (
+        stage.here("list", "--json"),
+        stage.here("list", "--json", "--limit", "1"),
+        stage.here("list"),
+    )
 
     listed = json.loads(as_json.stdout)
     assert listed[0] == later
@@ -137,38 +143,45 @@ def test_list(stage: Stage, finished: dict[str, Any]) -> None:
     assert (as_json.returncode, limited.returncode, plain.returncode) == (0, 0, 0)
 
 
-def test_show_list_and_watch_of_a_batch_that_runs_or_was_refused(stage: Stage) -> None:
-    stage.control.fault("latency", venue="kuna", delay_ms=700)
+def test_show_and_watch_of_a_batch_that_runs(stage: Stage) -> None:
+    stage.control.fault("latency", venue="kuna", delay_ms=300)
     running = stage.client.submit(document(named(stage.control.seed("kuna-sim", 25), "kuna-sim")))
-    stage.raw.xadd("ripcord:inbox", {"batch": '{"batch_id": "refused-1", "version": 9, "orders": []}'})
     assert until(lambda: stage.client.report(running)["state"] == "running")
-    log = stage.folder / "watch.log"
+    stage.workers[0].send(signal.SIGSTOP)  # so that it runs for as long as is looked at
 
-    with Process(("worker", "watch", running, "--json"), log, stage.config) as watching:
-        shown = stage.cli("show", running, "--json")
+    shown = stage.here("show", running, "--json")
+    with Process(("worker", "watch", running, "--json"), stage.folder / "watch.log", stage.config) as watching:
         assert until(lambda: "kuna-sim" in watching.text())
-    watched = stage.cli("watch", running, "--json")
-    refused = [stage.cli(*words, "refused-1", "--json") for words in (["show"], ["watch"])]
-    plain = stage.cli("show", "refused-1")
+        stage.workers[0].send(signal.SIGCONT)
+        code = watching.end(signal.SIGCONT)  # it ends by itself
 
     assert shown.returncode == 0
     assert json.loads(shown.stdout)["verdict"] is None
-    assert json.loads(watched.stdout)["state"] == "done"
-    assert watched.returncode in (0, 3)
+    assert code in (0, 3)
+    assert json.loads(watching.text().splitlines()[-1])["state"] == "done"
+    stage.control.clear_faults()
+
+
+def test_show_list_and_watch_of_a_batch_that_was_refused(stage: Stage) -> None:
+    stage.raw.xadd("ripcord:inbox", {"batch": '{"batch_id": "refused-1", "version": 9, "orders": []}'})
+    assert until(lambda: stage.events("batch.refused", batch_id="refused-1"))
+
+    refused = [stage.here(*words, "refused-1", "--json") for words in (["show"], ["watch"])]
+    plain = stage.here("show", "refused-1")
+
     for done in refused:
         assert done.returncode == 2
         assert json.loads(done.stdout)["state"] == "refused"
         assert json.loads(done.stdout)["errors"]
     assert plain.returncode == 2
     assert "version" in plain.stdout
-    assert "refused-1" in stage.cli("list").stdout
-    stage.control.clear_faults()
+    assert "refused-1" in stage.here("list").stdout
 
 
 def test_check_names_accounts_and_workers_and_calls_no_venue(stage: Stage) -> None:
     stage.control.reset()
 
-    as_json, plain = stage.cli("check", "--json"), stage.cli("check")
+    as_json, plain = stage.here("check", "--json"), stage.here("check")
 
     assert (as_json.returncode, plain.returncode) == (0, 0)
     found = json.loads(as_json.stdout)
@@ -185,7 +198,7 @@ def test_check_names_accounts_and_workers_and_calls_no_venue(stage: Stage) -> No
 
 
 def test_venues_says_what_each_takes_and_proves(stage: Stage) -> None:
-    as_json, plain = stage.cli("venues", "--json"), stage.cli("venues")
+    as_json, plain = stage.here("venues", "--json"), stage.here("venues")
 
     rows = {row["venue"]: row for row in json.loads(as_json.stdout)}
     assert set(rows) == set(VENUES)
@@ -202,7 +215,7 @@ def test_a_paused_account_is_shown_by_check(stage: Stage) -> None:
     assert until(lambda: stage.client.pauses(["kuna-sim"]))
     stage.raw.hset(keys.account("kuna-sim"), "paused_until_ms", 10**13)  # so that it lasts for this test
 
-    found = json.loads(stage.cli("check", "--json").stdout)
+    found = json.loads(stage.here("check", "--json").stdout)
 
     paused = {row["account"]: row["paused"] for row in found["accounts"]}
     assert "rate_limit" in paused.pop("kuna-sim")

@@ -114,12 +114,17 @@ def test_a_demo_needs_nothing_of_its_environment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("how", "when"),
-    [("SIGINT", "while it starts"), ("SIGTERM", "while it starts"), ("SIGTERM", "while it works"), ("Ctrl-C", "while it works")],
+    [
+        ("SIGINT", "while it starts"),
+        ("SIGTERM", "while it starts"),
+        ("SIGTERM", "while it works"),
+        ("Ctrl-C", "while it works"),
+    ],
 )
 def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, how: str, when: str) -> None:
     with demo(tmp_path, "--orders", "1000") as running:
         if when == "while it starts":
-            assert until(lambda: running.files())  # its folder is there, and soon its Redis
+            assert until(running.files)  # its folder is there, and soon its Redis
         else:
             assert until(lambda: RUNNING in running.stderr()), running.stderr()
 

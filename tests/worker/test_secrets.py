@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from connectors.registry import VENUES
 from simulator.accounts import CREDENTIALS
 from tests.end_to_end.batches import document, named
 from tests.end_to_end.stage import Stage, add_account, free_port, staged
-from worker.settings import load
+from worker.settings import ConfigurationError, load
 
 pytestmark = pytest.mark.processes
 
@@ -33,12 +34,12 @@ SIGNATURE: Final = re.compile(r"(?i)(\bsig\"?[=:]|signature=|ACCESS-SIGN|Bearer 
 
 def secret(account: str, field: str) -> str:
     """Make up a key that no other text holds."""
-    return f"{'weex_' if field == 'api_key' else ''}TOPSECRET{hashlib.sha256(f'{account} {field}'.encode()).hexdigest()[:32]}"
+    return f"TOPSECRET{hashlib.sha256(f'{account} {field}'.encode()).hexdigest()[:32]}"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, dict[str, str], list[str]]]:
-    """Good, wrong and unreachable accounts of every venue, faults, and every way in and out: stage, secrets, outputs."""
+    """Good, wrong and unreachable accounts of every venue, faults, and every way out: stage, secrets, outputs."""
     with staged(tmp_path_factory.mktemp("secrets")) as stage:
         secrets: dict[str, str] = {}
         stage.config.write_text(f'[redis]\nurl = "{stage.redis.url}"\n', encoding="utf-8")
@@ -77,8 +78,6 @@ def pem_account(stage: Stage, secrets: dict[str, str]) -> list[dict[str, str]]:
 
 def every_way(stage: Stage, asked: list[dict[str, str]]) -> list[str]:
     """Hand the orders in, wait, and read them in every form; gives all that was printed."""
-    import json
-
     given = document(asked, deadline_s=3)
     commands = [
         ["cancel", "--file", "-", "--wait", "--json"],
@@ -90,7 +89,7 @@ def every_way(stage: Stage, asked: list[dict[str, str]]) -> list[str]:
         ["check", "--json"],
         ["cancel", "--file", "-", "--account", "nobody", "--json"],
     ]
-    done = [stage.cli(*words, stdin=json.dumps(given)) for words in commands]
+    done = [stage.here(*words, stdin=json.dumps(given)) for words in commands]
     assert stage.client.report(given["batch_id"])["state"] == "done"
     printed = [text for each in done for text in (each.stdout, each.stderr)]
     return [*printed, repr(stage.client.report(given["batch_id"])), repr(stage.client.outcomes(given["batch_id"]))]
@@ -98,7 +97,6 @@ def every_way(stage: Stage, asked: list[dict[str, str]]) -> list[str]:
 
 def dump(url: str) -> str:
     """Write out every key and value of a Redis, whatever their type."""
-    found: list[Any] = []
     with Redis.from_url(url, decode_responses=True, encoding_errors="replace") as client:
         readers: dict[str, Any] = {
             "string": client.get,
@@ -108,9 +106,7 @@ def dump(url: str) -> str:
             "list": lambda key: client.lrange(key, 0, -1),
             "stream": client.xrange,
         }
-        for key in client.scan_iter():
-            found.append((key, readers[str(client.type(key))](key)))
-    return repr(found)
+        return repr([(key, readers[str(client.type(key))](key)) for key in client.scan_iter()])
 
 
 def forms(value: str) -> set[str]:
@@ -176,15 +172,15 @@ def test_nothing_in_the_repr_of_a_request(venue: str) -> None:
     own = {field: secret(f"{venue}-repr", field) for field in CREDENTIALS[venue]}
     kind = VENUES[venue].id_kinds[0]
     orders = (OrderRef(kind, "6c1eac69-b9bc-4fbf-9982-e9c4641c453f" if kind is IdKind.ORDER_ID else "1", "LTCBTC"),)
-    request = VENUES[venue].build_cancel(orders, Credentials(**own), Stamp(1_763_632_800_000, "b2f1e3f8-2dc1-4d6f-a838-c74c49b0e39a"))
+    request = VENUES[venue].build_cancel(
+        orders, Credentials(**own), Stamp(1_763_632_800_000, "b2f1e3f8-2dc1-4d6f-a838-c74c49b0e39a")
+    )
 
     assert isinstance(request, Request)
     check(repr(request) + str(request), {f"{venue} {name}": value for name, value in own.items()}, "a request's repr")
 
 
 def test_a_key_that_is_wrong_in_the_configuration_is_not_repeated(tmp_path: Path) -> None:
-    from worker.settings import ConfigurationError
-
     config = tmp_path / "ripcord.toml"
     for reference in ("TOPSECRETVALUE", "env:", "plain:TOPSECRETVALUE"):
         config.write_text(f'[accounts.a]\nvenue = "kuna"\napi_key = "{reference}"\n', encoding="utf-8")

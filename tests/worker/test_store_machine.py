@@ -137,7 +137,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule(account=accounts, ms=st.sampled_from([0, 40]))
     def pause(self, account: str, ms: int) -> None:
-        self.stores["w1"].pause(account, self.lanes.now_ms + ms, "429", self.lanes.now_ms)
+        self.model.pause(self.stores["w1"], account, ms)
 
     @rule(ms=st.sampled_from([1, 50, 5_000, LONG_MS + GUARD_MS]))
     def wait(self, ms: int) -> None:
