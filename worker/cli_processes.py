@@ -1,6 +1,6 @@
 """The commands that start processes or look at the set-up: worker, simulator, demo, check, venues."""
 
-import subprocess
+import os
 import sys
 from typing import Any, Final
 
@@ -50,16 +50,11 @@ def worker(config: str | None, /, queues: str, concurrency: int) -> int:
 @cli.command(epilog="Example: ripcord simulator --port 8900 --config-out ripcord.toml")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8900, show_default=True, help="0 picks a free one.")
 @click.option("--config-out", metavar="PATH", help="Write a ready configuration for the simulated venues.")
-def simulator(port: int, config_out: str | None) -> int:
+def simulator(port: int, config_out: str | None) -> None:
     """Run the five simulated venues until SIGTERM or Ctrl-C."""
-    command = [sys.executable, "-m", "simulator", "--port", str(port)]
-    with subprocess.Popen(command + (["--config-out", config_out] if config_out else [])) as process:  # noqa: S603  # ours
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            return process.wait()
-        finally:
-            process.terminate()
+    command = [sys.executable, "-P", "-m", "simulator", "--port", str(port)]
+    # This process becomes the simulator: nothing is imported from it, and no signal has to be passed on.
+    os.execv(sys.executable, command + (["--config-out", config_out] if config_out else []))  # noqa: S606  # our own module
 
 
 @cli.command(epilog="Example: ripcord demo --orders 5000")

@@ -44,6 +44,7 @@ BAD: Final[list[tuple[str, dict[str, Any], list[str]]]] = [
     ("a priority that is an array", {"priority": ["kill"]}, ["priority"]),
     ("a deadline of nothing", {"deadline_s": 0}, ["deadline_s"]),
     ("a deadline of a day", {"deadline_s": 86_400}, ["deadline_s"]),
+    ("a deadline that no float can hold", {"deadline_s": 10**400}, ["deadline_s"]),
     ("a deadline that is text", {"deadline_s": "60"}, ["deadline_s"]),
     ("a deadline that is true", {"deadline_s": True}, ["deadline_s"]),
     ("prove that is text", {"prove": "yes"}, ["prove"]),
@@ -173,6 +174,14 @@ def test_an_entry_without_the_field_is_recorded_as_an_event(stage: Stage, fields
 
     assert until(lambda: len(stage.events("batch.refused")) == before + 1)
     assert "batch" in stage.events("batch.refused")[-1]["errors"]
+
+
+def test_bytes_that_are_no_text_are_recorded_as_an_event(stage: Stage) -> None:
+    before = len(stage.events("batch.refused"))
+
+    stage.raw.xadd("ripcord:inbox", {"batch": b'{"version": 1, "reason": "\xff\xfe"}'})
+
+    assert until(lambda: len(stage.events("batch.refused")) == before + 1)
 
 
 @pytest.mark.parametrize("batch_id", ["", "a b", "x" * 129, "ä", 7, ["a"], {"a": 1}, "a\n", "../x"], ids=repr)

@@ -10,6 +10,7 @@ import redis
 from celery import Celery
 
 from tasks.errors import UnknownBatch
+from tests.end_to_end.audit import Truth, audit
 from tests.end_to_end.batches import Document, Rows, document, jsonl, judge, named, run, stranger, what_came_of
 from tests.end_to_end.stage import VENUES, Stage
 from tests.end_to_end.waiting import until
@@ -237,6 +238,24 @@ def test_the_same_order_twice_is_one_order_with_one_outcome(stage: Stage) -> Non
 
     assert report["orders"] == len(outcomes) == 4
     judge(stage, given["orders"], report, outcomes)
+
+
+def test_no_batch_id_takes_what_belongs_to_another(stage: Stage) -> None:
+    """Ids may hold colons, as the names of Redis' keys do."""
+    first = document(seeded(stage, "upbit", 3))
+    run(stage, first)
+    kinds = ("orders", "outcomes", "names", "chunks", "awaiting", "batch", "chunk")
+    others = [document(seeded(stage, "binance", 1), batch_id=f"{first['batch_id']}:{kind}") for kind in kinds]
+    others += [document(seeded(stage, "binance", 1), batch_id=f"{kind}:{first['batch_id']}") for kind in kinds]
+
+    for each in others:
+        report, outcomes = run(stage, each)
+        assert report["verdict"] == "flat"
+        assert len(outcomes) == 1
+
+    report, outcomes = stage.client.report(first["batch_id"]), stage.client.outcomes(first["batch_id"])
+    truth = Truth.of(stage.control, ["upbit-sim"])
+    assert audit(truth, first["orders"], report, outcomes) == []
 
 
 def test_a_large_batch_goes_through(stage: Stage) -> None:

@@ -84,8 +84,8 @@ def test_advanced_orders_live_in_a_namespace_of_their_own(cdc: Caller) -> None:
     ("settings", "status", "code"),
     [
         ({"secret": "wrong"}, 401, 40101),
-        ({"nonce": now_ms() - 120_000}, 400, 40102),
-        ({"nonce": now_ms() + 120_000}, 400, 40102),
+        ({"nonce": now_ms() - 3_600_000}, 400, 40102),
+        ({"nonce": now_ms() + 3_600_000}, 400, 40102),
         ({"nonce": 1.5}, 401, 40101),
         ({"number": "text"}, 400, 40001),
         ({"params": {"contingency_type": "OCO", "order_list": [{"order_id": "1"}]}}, 400, 40004),

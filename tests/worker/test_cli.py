@@ -1,5 +1,6 @@
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -464,3 +465,16 @@ def test_the_simulator_command_writes_a_configuration_that_works(stage: Stage) -
         assert not any(secret in written for venue in VENUES for secret in secrets_of(venue, f"{venue}-sim").values())
         process.send_to_all(signal.SIGINT)  # as Ctrl-C does
         assert until(lambda: not process.running())
+
+
+def test_the_simulator_command_ends_whole_on_sigterm(stage: Stage) -> None:
+    log = stage.folder / "simulator-ended.log"
+    with Process(("worker", "simulator", "--port", "0"), log, stage.config) as process:
+        assert until(lambda: "listening on" in process.text()), process.text()
+        port = int(process.text().rpartition(":")[2])
+
+        process.send(signal.SIGTERM)
+
+        assert until(lambda: not process.running())
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 2).close()

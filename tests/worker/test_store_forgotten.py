@@ -34,6 +34,7 @@ def forget(lanes: Lanes, batch_id: str) -> None:
 def test_every_key_of_a_batch_expires(lanes: Lanes) -> None:
     lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=4)
     lanes.put("b", *"abcdefgh", deadline_s=100)
+    assert {ttl for ttl in of_batch(lanes, "b").values() if not KEEP_S < ttl <= KEEP_S + 100} == set()
     lanes.settle(lanes.claim())
     claim = lanes.claim()
     lanes.again(claim, claim.places[:2], claim.places[2:])
