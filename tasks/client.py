@@ -48,6 +48,7 @@ class Client:
     def __init__(self, redis_url: str, *, keep_days: float = KEEP_DAYS, clock: Clock | None = None) -> None:
         self._url = redis_url
         self._clock = clock or SystemClock()
+        self._asks_redis = clock is None  # a producer's own clock may be minutes off, and deadlines count from ours
         self._keep_s = int(keep_days * DAY_S)
         check_address(redis_url)
         self.redis: redis.Redis = redis.Redis.from_url(
@@ -108,17 +109,25 @@ class Client:
         } | {name: value for name, value in given.items() if value is not None}
         flat: list[Any] = [part for pair in fields.items() for part in pair]
         expiry_s = self._keep_s + int(batch.deadline_s)
-        args: list[Any] = [batch_id, batch.digest, self._clock.now_ms(), expiry_s, keys.EVENTS_KEPT, document, *flat]
+        args: list[Any] = [batch_id, batch.digest, self._now_ms(), expiry_s, keys.EVENTS_KEPT, document, *flat]
         answer = self._accept(keys=[keys.PREFIX], args=args)
         if answer == "conflict":
             raise DocumentRefused([f"batch_id: {batch_id!r} is known with other content: choose another id"], batch_id)
         return bool(answer == "known")
 
+    def _now_ms(self) -> int:
+        """Give the time that all parts share: Redis', unless a clock was handed in."""
+        if not self._asks_redis:
+            return self._clock.now_ms()
+        seconds, micros = self.redis.time()
+        return int(seconds * 1000 + micros // 1000)
+
     def record_refusal(self, error: DocumentRefused, digest: str = "") -> None:
         """Write a refused document down: as an event, and under its id if that is no other batch's."""
         errors = json.dumps(error.errors, ensure_ascii=True)
-        args: list[Any] = [error.batch_id or "", self._clock.now_ms(), errors, self._keep_s, keys.EVENTS_KEPT, digest]
         with _reachable(self._url):
+            now_ms = self._now_ms()
+            args: list[Any] = [error.batch_id or "", now_ms, errors, self._keep_s, keys.EVENTS_KEPT, digest]
             self._refuse(keys=[keys.PREFIX], args=args)
 
     def report(self, batch_id: str) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_kill_9_while_a_batch_is_taken_in_loses_no_order(stage: Stage) -> None:
     """The plan of so many orders is written in many slices: the next worker goes on where this one stopped."""
     (worker,) = workers(stage, 1)
     asked = named(stage.control.seed("upbit-sim", 10_000), "upbit-sim")
-    given = document(asked, deadline_s=4)
+    given = document(asked, deadline_s=2)
     stage.raw.xadd("ripcord:inbox", {"batch": json.dumps(given)})
     planned = keys.orders(given["batch_id"])
     assert until(lambda: stage.raw.hlen(planned) > 0)

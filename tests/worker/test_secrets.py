@@ -78,7 +78,7 @@ def pem_account(stage: Stage, secrets: dict[str, str]) -> list[dict[str, str]]:
 
 def every_way(stage: Stage, asked: list[dict[str, str]]) -> list[str]:
     """Hand the orders in, wait, and read them in every form; gives all that was printed."""
-    given = document(asked, deadline_s=3)
+    given = document(asked, deadline_s=2)
     commands = [
         ["cancel", "--file", "-", "--wait", "--json"],
         *([word, given["batch_id"], *form] for word in ("show", "outcomes") for form in ([], ["--json"])),

@@ -61,8 +61,10 @@ end
 -- End a batch whose every order is settled.  Gives 1 if it ended just now.
 local function finish(id, now, kept)
   local batch = P .. 'batch:' .. id
-  local b = redis.call('HMGET', batch, 'left', 'planned', 'state')
+  local b = redis.call('HMGET', batch, 'left', 'planned', 'state', 'settled_ms')
   if b[1] ~= '0' or not b[2] or b[3] == 'done' then return 0 end
+  -- Settlements overtake each other: the last to come need not have the latest time.
+  if b[4] and tonumber(b[4]) > tonumber(now) then now = b[4] end
   redis.call('HSET', batch, 'state', 'done', 'done_ms', now)
   redis.call('ZREM', P .. 'deadlines', id)
   redis.call('DEL', P .. 'names:' .. id, P .. 'chunks:' .. id)

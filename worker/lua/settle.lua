@@ -31,6 +31,9 @@ end
 
 local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts')
 if c[1] ~= token or redis.call('ZREM', P .. 'flights:' .. account, id) == 0 then return { 0, 0 } end
+if tonumber(now) > tonumber(redis.call('HGET', batch, 'settled_ms') or '0') then
+  redis.call('HSET', batch, 'settled_ms', now)
+end
 if ARGV[6] ~= '0' then redis.call('HINCRBY', batch, 'calls', ARGV[6]) end
 local _, held = string.gsub(c[2], '%d+', '')
 local lane = P .. 'lane:' .. account .. ':' .. c[3]
