@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -40,7 +40,7 @@ class ConfigurationError(RipcordError):
 class Settings:
     """All that a command needs to know, resolved."""
 
-    redis_url: str
+    redis_url: str = field(repr=False)  # it may hold a password
     keep_days: float
     accounts: Mapping[str, Account]
     guard_ms: int = 20
