@@ -13,7 +13,7 @@ from connectors.outcomes import Status
 from tasks import keys
 from tasks.client import Client
 from tasks.errors import DocumentRefused, UnknownBatch, WaitTimeout
-from tests.fakes import account_of
+from tests.fakes import FakeClock, account_of
 from tests.tasks.lanes import Lanes
 
 pytestmark = pytest.mark.redis
@@ -57,6 +57,14 @@ def test_a_batch_is_in_the_inbox_once_submit_has_answered(client: Client, redis_
     assert (report["state"], report["orders"], report["counts"]) == ("accepted", 2, {"pending": 2})
     assert (report["reason"], report["requested_by"], report["verdict"]) == ("drill", None, None)
     assert abs(report["submitted_ms"] - time.time() * 1000) < 60_000
+
+
+def test_a_deadline_counts_from_redis_time_though_the_producers_clock_is_off(client: Client) -> None:
+    client._clock = FakeClock(ms=1)
+
+    client.submit(DOCUMENT)
+
+    assert abs(client.report("b")["submitted_ms"] - time.time() * 1000) < 60_000
 
 
 def test_a_batch_without_an_id_is_given_one(client: Client, redis_client: Redis) -> None:

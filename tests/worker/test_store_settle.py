@@ -162,6 +162,21 @@ def test_settling_twice_is_settling_once(lanes: Lanes) -> None:
     lanes.sound()
 
 
+def test_a_batch_ends_no_earlier_than_its_last_outcome(lanes: Lanes) -> None:
+    """Settlements of two workers overtake each other."""
+    small_calls(lanes, 1)
+    lanes.put("b", "a", "b")
+    first, second = lanes.claim(), lanes.claim()
+    lanes.clock.ms += 7
+    lanes.settle(first)
+    lanes.clock.ms -= 4
+
+    assert lanes.settle(second) == LAST
+
+    report, outcomes = lanes.client.report("b"), lanes.client.outcomes("b")
+    assert report["done_ms"] == max(row["updated_ms"] for row in outcomes) == START_MS + 7
+
+
 def test_giving_a_chunk_back_twice_is_giving_it_back_once(lanes: Lanes) -> None:
     lanes.put("b", "a", "b")
     claim = lanes.claim()
