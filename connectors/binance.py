@@ -1,19 +1,19 @@
 """Binance Spot as a table and pure functions; the only place that builds and reads its cancels."""
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote, urlencode
 
+from connectors.binance_calls import WEIGHT, build, read_usage
+from connectors.binance_orders import ENDS, LISTS, NUMBERED, check_order, exact_value
+from connectors.binance_reads import CANCEL_ALLS, LISTINGS, QUERIES
 from connectors.binance_refusals import CODES, read_refusal
-from connectors.binance_signing import sign
 from connectors.calls import Answer, Request, Response, Stamp
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reading import epoch_ms, field, identity, parse_json, rows, text
-from connectors.venue import Limit, Scope, Venue
+from connectors.reading import epoch_ms, field, identity, parse_json, quantity, rows, text
+from connectors.venue import Venue
 
 # Path, and the parameter that the answer's field of the same name repeats.  Both calls take one order, or one list:
 # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#cancel-order-trade, 2026-11-20
@@ -26,54 +26,13 @@ ADDRESSES: Final[Mapping[IdKind, tuple[str, str]]] = MappingProxyType(
         IdKind.CLIENT_ORDER_LIST_ID: ("/api/v3/orderList", "listClientOrderId"),
     }
 )
-NUMBERED: Final = frozenset({IdKind.ORDER_ID, IdKind.ORDER_LIST_ID})
-LISTS: Final = frozenset({IdKind.ORDER_LIST_ID, IdKind.CLIENT_ORDER_LIST_ID})
-
-# "legal range is '^[0-9]{1,20}$'": https://github.com/sammchardy/python-binance/issues/123, 2026-11-20
-NUMBER: Final = re.compile(r"[0-9]{1,20}")
-QUANTITY: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
-SURROGATE: Final = re.compile("[\ud800-\udfff]")  # has no UTF-8 form, so no such name can be sent
-
-# "recommended to use a small recvWindow of 5000 or less":
-# https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#timing-security, 2026-11-20
-RECV_WINDOW_MS: Final = 5000
-
-# https://github.com/binance/binance-spot-api-docs/blob/master/enums.md#order-status-status, 2026-11-20
-ENDS: Final[Mapping[str, Status]] = MappingProxyType(
-    {
-        "CANCELED": Status.CANCELED,
-        "FILLED": Status.FILLED,
-        "REJECTED": Status.CLOSED,
-        "EXPIRED": Status.CLOSED,
-        "EXPIRED_IN_MATCH": Status.CLOSED,
-    }
-)
-
-
-def check_order(order: OrderRef) -> str | None:
-    """Say why *order* cannot name an order or an order list on Binance; None if it can.
-
-    Binance documents no form for client ids, so that any text passes.
-    """
-    if not order.symbol:
-        return "Binance needs the symbol of every order"
-    if order.kind in NUMBERED and NUMBER.fullmatch(order.value) is None:
-        return f"on Binance {order.kind} is a number of at most 20 digits"
-    if not order.value:
-        return f"{order.kind} is empty"
-    return "the reference has no UTF-8 form" if SURROGATE.search(order.symbol + order.value) else None
 
 
 def build_cancel(orders: tuple[OrderRef, ...], credentials: Credentials, stamp: Stamp) -> Request:
     """Sign one cancel for the one order, or order list, of *orders*."""
     (order,) = orders
     path, name = ADDRESSES[order.kind]
-    asked = {"symbol": order.symbol or "", name: order.value}
-    # Percent-encode first, then sign these bytes (else -1022):
-    # https://github.com/binance/binance-spot-api-docs/blob/master/CHANGELOG.md#2025-12-17, 2026-11-20
-    payload = urlencode({**asked, "recvWindow": RECV_WINDOW_MS, "timestamp": stamp.now_ms}, safe="", quote_via=quote)
-    target = f"{path}?{payload}&signature={sign(payload, credentials)}"
-    return Request("DELETE", target, {"X-MBX-APIKEY": credentials.api_key})
+    return build("DELETE", path, {"symbol": order.symbol or "", name: order.value}, credentials, stamp)
 
 
 def read_cancel(orders: tuple[OrderRef, ...], response: Response) -> Answer:
@@ -109,8 +68,8 @@ def _names(place: object, order: OrderRef) -> bool:
 
     Its ``clientOrderId`` is the cancel's own name, never the order's, and so is not looked at.
     """
-    value = order.value.lstrip("0") or "0" if order.kind in NUMBERED else order.value
-    return identity(field(place, ADDRESSES[order.kind][1])) == value and field(place, "symbol") == order.symbol
+    named = identity(field(place, ADDRESSES[order.kind][1]))
+    return named == exact_value(order) and field(place, "symbol") == order.symbol
 
 
 def _order_outcome(order: OrderRef, report: object) -> Outcome:
@@ -118,7 +77,9 @@ def _order_outcome(order: OrderRef, report: object) -> Outcome:
     status = ENDS.get(word, Status.UNKNOWN) if isinstance(word, str) else Status.UNKNOWN
     message = f"order status {text(word) or 'missing'}" if status is Status.UNKNOWN else None
     order_id = text(field(report, "orderId"))
-    return Outcome(order, status, Evidence.CANCEL_ANSWER, None, message, _filled_qty(report), order_id)
+    return Outcome(
+        order, status, Evidence.CANCEL_ANSWER, None, message, quantity(field(report, "executedQty")), order_id
+    )
 
 
 def _list_outcome(order: OrderRef, document: object) -> Outcome:
@@ -145,11 +106,6 @@ def _legs(document: object) -> list[object]:
 
 def _home(place: object) -> tuple[str | None, str | None]:
     return identity(field(place, "orderListId")), identity(field(place, "symbol"))
-
-
-def _filled_qty(report: object) -> str | None:
-    quantity = field(report, "executedQty")
-    return quantity if isinstance(quantity, str) and QUANTITY.fullmatch(quantity) else None
 
 
 def _list_filled_qty(quantities: list[str | None]) -> str | None:
@@ -183,17 +139,11 @@ VENUE: Final = Venue(
     symbol_required=True,
     one_symbol_per_call=True,
     credential_sets=(frozenset({"api_key", "api_secret"}), frozenset({"api_key", "private_key"})),
-    # Spot has no cancel of many ids; DELETE openOrders takes a whole symbol, also orders that nobody asked for:
+    # Spot has no cancel of many ids:
     # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#trading-endpoints, 2026-11-20
     max_orders_per_call=1,
-    max_in_flight=16,  # no documented number; ours
-    limits=(
-        # "REQUEST_WEIGHT", per IP: https://github.com/binance/binance-spot-api-docs/blob/master/enums.md#rate-limiters-ratelimittype
-        # A cancel weighs 0 when it succeeds but 1 when it fails, which nobody knows before:
-        # https://github.com/binance/binance-spot-api-docs/blob/master/CHANGELOG.md#2026-03-27, 2026-11-20
-        # RAW_REQUESTS (61,000 or more in 5 minutes, same pages) cannot bind: 6,000 a minute are 30,000 in 5.
-        Limit("request weight", Scope.IP, units=6000, per_ms=60_000, cost=1),
-    ),
+    max_in_flight=64,  # no documented number; ours: a kill of 40 lists takes one round
+    limits=(WEIGHT,),
     # Reads come from memory or the database and lag the engine by an unsaid time; 1 s is ours:
     # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#data-sources, 2026-11-20
     settling_ms=1000,
@@ -206,4 +156,8 @@ VENUE: Final = Venue(
     clock_request=Request("GET", "/api/v3/time"),
     read_clock=read_clock,
     names_siblings=True,
+    listings=LISTINGS,
+    queries=QUERIES,
+    cancel_alls=CANCEL_ALLS,
+    read_usage=read_usage,
 )

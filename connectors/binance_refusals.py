@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from connectors.calls import Answer, Refusal, RefusalKind, Response, refuse
+from connectors.calls import Answer, Refusal, RefusalKind, Response, Scope, refuse
 from connectors.orders import OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from connectors.reading import field, text
@@ -60,7 +60,7 @@ TEXTS: Final[Mapping[str, RefusalKind | Status]] = MappingProxyType(
         # https://github.com/sammchardy/python-binance/issues/1221, 2026-11-20
         "Unknown order list sent.": Status.UNKNOWN,
         "Order was not canceled due to cancel restrictions.": Status.REJECTED,
-        "Market is closed.": RefusalKind.UNAVAILABLE,
+        "Market is closed.": RefusalKind.MARKET_CLOSED,  # "The symbol is not trading."
         # answered a cancel, and passed: https://github.com/sonvister/Binance/issues/66, 2026-11-20
         "Rest API trading is not enabled.": RefusalKind.UNAVAILABLE,
         "This account may not place or cancel orders.": RefusalKind.CREDENTIALS,
@@ -80,27 +80,45 @@ HTTP: Final[Mapping[int, RefusalKind]] = MappingProxyType(
     }
 )
 
+# "The limits on the API are based on the IPs, not the API keys", and so are the firewall and the list of locations:
+# https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#ip-limits, 2026-11-20
+PER_IP: Final = frozenset({403, 418, 429, 451})
+
 # "from 2 minutes to 3 days", in seconds, in a header or as the time of its end:
 # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#ip-limits, 2026-11-20
 SHORTEST_BAN_MS: Final = 120_000
-BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{13})\b")
+BANNED_UNTIL: Final = re.compile(r"\bbanned until ([0-9]{13})\b", re.IGNORECASE)
 
 
 def read_refusal(orders: tuple[OrderRef, ...], response: Response, document: object) -> Answer:
     """Read a refusal: code and text first, then the HTTP status.  *document* is the body's JSON, if it is any."""
+    meaning, refusal, unlisted = _judge(response, document)
+    if isinstance(meaning, RefusalKind):
+        return refuse(orders, refusal, unlisted)
+    # The call carries one order, so that the refusal speaks of that one.
+    code, message = refusal.code, text(field(document, "msg"))
+    outcomes = tuple(Outcome(order, meaning, Evidence.CANCEL_ANSWER, code, message) for order in orders)
+    return Answer(outcomes, unlisted=unlisted)
+
+
+def read_refusal_of_read(response: Response, document: object) -> tuple[Refusal, str | None]:
+    """Read why a call of another kind was refused, and the code that no table knows."""
+    _, refusal, unlisted = _judge(response, document)
+    return refusal, unlisted
+
+
+def _judge(response: Response, document: object) -> tuple[RefusalKind | Status, Refusal, str | None]:
+    """Give what a refusal means, the refusal itself (uncertain if it speaks of an order), and an unlisted code."""
     code, message = text(field(document, "code")), text(field(document, "msg"))
     meaning = _meaning(code, message) or HTTP.get(response.status, RefusalKind.UNCERTAIN)
-    unlisted = _unlisted(code, message)
     if response.status >= 500:
         # Whatever the code, "the execution status is UNKNOWN and could have been a success":
         # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#http-return-codes, 2026-11-20
         meaning = RefusalKind.UNCERTAIN
-    if isinstance(meaning, RefusalKind):
-        told = message or f"HTTP {response.status}, and nothing of Binance that can be read"
-        return refuse(orders, Refusal(meaning, code, told, _pause_ms(response, message)), unlisted)
-    # The call carries one order, so that the refusal speaks of that one.
-    outcomes = tuple(Outcome(order, meaning, Evidence.CANCEL_ANSWER, code, message) for order in orders)
-    return Answer(outcomes, unlisted=unlisted)
+    kind = meaning if isinstance(meaning, RefusalKind) else RefusalKind.UNCERTAIN
+    told = message or f"HTTP {response.status}, and nothing of Binance that can be read"
+    refusal = Refusal(kind, code, told, _pause_ms(response, message), _scope(kind, response))
+    return meaning, refusal, _unlisted(code, message)
 
 
 def _meaning(code: str | None, message: str | None) -> RefusalKind | Status | None:
@@ -114,14 +132,23 @@ def _unlisted(code: str | None, message: str | None) -> str | None:
     return None if code in CODES else code
 
 
+def _scope(kind: RefusalKind, response: Response) -> Scope:
+    """Say who has to wait: limits are the IP's, and everything else concerns this account."""
+    return Scope.IP if kind is RefusalKind.RATE_LIMIT or response.status in PER_IP else Scope.ACCOUNT
+
+
 def _pause_ms(response: Response, message: str | None) -> int | None:
-    """Give how long Binance asks to be left alone, by its header or its text; the shortest ban if it bans without."""
-    if response.retry_after_ms is not None:
-        return response.retry_after_ms
+    """Give how long Binance asks to be left alone: the longer of its header and its text, which names an end.
+
+    A ban whose end cannot be told takes the shortest time that Binance bans for.
+    """
     banned, now_ms = BANNED_UNTIL.search(message or ""), _date_ms(response)
+    told_ms = [response.retry_after_ms] if response.retry_after_ms is not None else []
     if banned is not None and now_ms is not None:
-        return max(0, int(banned[1]) - now_ms)
-    return SHORTEST_BAN_MS if response.status == 418 else None
+        told_ms.append(max(0, int(banned[1]) - now_ms))
+    if told_ms:
+        return max(told_ms)
+    return SHORTEST_BAN_MS if banned is not None or response.status == 418 else None
 
 
 def _date_ms(response: Response) -> int | None:

@@ -11,6 +11,41 @@ from connectors.orders import OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 
 
+class Scope(StrEnum):
+    """What a rate limit is counted by, and who has to wait when it is breached."""
+
+    ACCOUNT = "account"
+    KEY = "key"
+    IP = "ip"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``units`` in any window of ``per_ms`` milliseconds, of which one call costs ``cost``.
+
+    ``name`` says what the venue counts together: calls of accounts (or keys, or IPs) with the same name
+    share the window.
+    """
+
+    name: str
+    scope: Scope
+    units: int
+    per_ms: int
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the headers of an answer tell of a limit: the venue counts ``left`` more units in its window.
+
+    ``limit`` and ``per_ms`` are those of the Limit.  Calls made elsewhere with the same key or IP count too.
+    """
+
+    limit: str
+    per_ms: int
+    left: int
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """The time and the one-time number of one attempt, handed in so that building a call is pure.
@@ -67,7 +102,8 @@ class RefusalKind(StrEnum):
     """Why a venue refused a call as a whole, and so what is to be done."""
 
     RATE_LIMIT = "rate_limit"  # not executed; wait, then again
-    UNAVAILABLE = "unavailable"  # not executed: busy, maintenance, market closed; wait, then again
+    UNAVAILABLE = "unavailable"  # not executed: busy, maintenance; wait, then again
+    MARKET_CLOSED = "market_closed"  # not executed, and it is one market: wait, then again; the account goes on
     CLOCK = "clock"  # not executed; measure the clock's offset, sign anew, again
     CREDENTIALS = "credentials"  # key, permission, account or IP: this account stops and says so
     REFERENCE = "reference"  # one of the references spoils the call: halve it
@@ -79,6 +115,7 @@ REFUSED_AS: Mapping[RefusalKind, Status] = MappingProxyType(
     {
         RefusalKind.RATE_LIMIT: Status.NOT_SENT,
         RefusalKind.UNAVAILABLE: Status.NOT_SENT,
+        RefusalKind.MARKET_CLOSED: Status.NOT_SENT,
         RefusalKind.CLOCK: Status.NOT_SENT,
         RefusalKind.CREDENTIALS: Status.REJECTED,
         RefusalKind.REFERENCE: Status.REJECTED,
@@ -92,13 +129,15 @@ REFUSED_AS: Mapping[RefusalKind, Status] = MappingProxyType(
 class Refusal:
     """A venue's refusal of a whole call, in its own words.
 
-    ``pause_ms`` is how long the venue asks to be left alone, where it says so.
+    ``pause_ms`` is how long the venue asks to be left alone, where it says so; ``scope`` is who has to wait:
+    every account behind the same IP address, every one with the same key, or this account alone.
     """
 
     kind: RefusalKind
     code: str | None = None
     message: str | None = None
     pause_ms: int | None = None
+    scope: Scope = Scope.ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

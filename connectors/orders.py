@@ -21,9 +21,11 @@ class IdKind(StrEnum):
 class OrderRef:
     """One order of an account, named by exactly one id in the venue's own form.
 
-    Ids and symbols are strings, never numbers: order ids exceed 2**53.
+    Ids and symbols are strings, never numbers: order ids exceed 2**53.  ``namespace`` is where a listing has
+    found the order, if its venue cancels it there by a call of its own; producers never give it.
     """
 
     kind: IdKind
     value: str
     symbol: str | None = None
+    namespace: str | None = None

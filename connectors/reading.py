@@ -1,10 +1,14 @@
 """Reading bytes from a venue without ever raising; the only place that parses an answer's JSON."""
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final, Literal
 
 MESSAGE_LENGTH: Final = 300
+QUANTITY: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unreadable(Enum):
@@ -66,8 +70,36 @@ def identity(value: object) -> str | None:
         return None
 
 
+def plain(value: object) -> str | None:
+    """Give an id or a symbol of an answer as it is; None if it is none, or if it cannot be printed and stored so."""
+    exact = identity(value)
+    return exact if exact is not None and text(exact) == exact else None
+
+
+def quantity(value: object) -> str | None:
+    """Give a quantity of an answer as the venue's own string; None if it is no plain decimal number in a string."""
+    return value if isinstance(value, str) and QUANTITY.fullmatch(value) else None
+
+
+def iso_ms(value: object) -> int | None:
+    """Give a time in ISO 8601 with its offset in milliseconds since the epoch; None if *value* is no such time."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        past = moment - EPOCH if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+    return epoch_ms(past // timedelta(milliseconds=1)) if past is not None else None
+
+
 def epoch_ms(value: object) -> int | None:
     """Give a venue's time in milliseconds since the epoch; None if *value* cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 < value < 2**53 else None
+
+
+def epoch_ms_told(value: object) -> int | None:
+    """Give a time in milliseconds since the epoch that may also be told in digits; None if *value* cannot be one."""
+    if isinstance(value, str):
+        return epoch_ms(int(value)) if re.fullmatch("[0-9]{1,16}", value) else None
+    return epoch_ms(value)

@@ -5,9 +5,10 @@ import io
 import re
 import ssl
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from queue import Empty
 from socket import socket
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import ClosedPoolError
+from urllib3.util.wait import wait_for_read
 
 from connectors.calls import Request, Response
 
@@ -32,8 +35,17 @@ class NotSent(Exception):
     """Proof that no byte of the request left: no connection to the venue came about."""
 
 
+class Withheld(NotSent):
+    """The caller took its leave to send back, just before the first byte would have left."""
+
+
 class MaybeSent(Exception):
     """The request went out, at least in part, and no whole answer came back: it may have been executed."""
+
+
+def always() -> bool:
+    """Let every request go."""
+    return True
 
 
 class Transport:
@@ -80,18 +92,20 @@ class Transport:
         if url.scheme == "https":  # one context for all connections: loading the CA list takes 20 ms of CPU each time
             self._pool.conn_kw["ssl_context"] = ssl.create_default_context(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, may_send: Callable[[], bool] = always) -> Response:
         """Send *request* exactly as it is, once, and give the whole answer, whatever its status.
 
-        Raises NotSent or MaybeSent, and ValueError, with nothing sent, for a target or header that HTTP cannot
-        carry.  None of them holds any part of the request, nor does a frame or a cause that hangs on them.
+        *may_send* is asked when the connection stands, just before the first byte leaves: connecting takes time.
+        Raises NotSent (Withheld if *may_send* said no) or MaybeSent, and ValueError, with nothing sent, for a target
+        or header that HTTP cannot carry.  None of them holds any part of the request, nor does a frame or a cause
+        that hangs on them.
         """
-        answer = self._attempt(request)
+        answer = self._attempt(request, may_send)
         if isinstance(answer, Exception):
             raise answer  # made in there, raised out here, where no local variable is worth hiding
         return answer
 
-    def _attempt(self, request: Request) -> Response | Exception:
+    def _attempt(self, request: Request, may_send: Callable[[], bool]) -> Response | Exception:
         target = self._path + request.target
         headers = self._headers | dict(request.headers)
         if problem := _problem(target, headers):
@@ -102,10 +116,11 @@ class Transport:
             # * urlopen() encodes the target anew ("[" becomes "%5B"), and a signature covers the bytes as they are;
             # * a line of our own between connecting and sending is better proof than the kind of an exception;
             # * urllib3 names the target, with its signature, in exceptions and debug logs.
-            # The pool hands out no connection that the other side has visibly closed.
-            connection = cast("HTTPConnection", self._pool._get_conn())  # noqa: SLF001  # there is no public way
+            connection = self._borrow()
             try:
                 self._connect(connection)
+                if not may_send():
+                    return Withheld("the leave to send had passed before the first byte left")
                 sent = True
                 return self._exchange(connection, request.method, target, headers, request.body)
             except BaseException:
@@ -119,9 +134,61 @@ class Transport:
             return MaybeSent(f"the call to {self._host} may have been executed, but brought no whole answer: {causes}")
         return NotSent(f"no connection to {self._host}, so nothing was sent: {causes}")
 
+    def warm(self, connections: int) -> int:
+        """Have so many *connections* open and idle, at most ``pool_size`` less those in use; give how many were opened.
+
+        Those that the venue has closed are opened anew.  No call waits for this.  Raises NotSent at the first that
+        cannot be opened; nothing but the handshake is ever sent.
+        """
+        opened, error = 0, None
+        cold: list[HTTPConnection] = []
+        try:
+            idle = self._pool.pool
+            taken = [self._borrow() for _ in range(min(connections, idle.qsize() if idle else 1))]
+            cold = [each for each in taken if each.is_closed]
+            for each in taken:
+                if not each.is_closed:
+                    self._pool._put_conn(each)  # noqa: SLF001  # as above
+            while cold:
+                try:
+                    self._connect(cold[-1])
+                except BaseException:
+                    cold[-1].close()
+                    raise
+                self._pool._put_conn(cold.pop())  # noqa: SLF001  # as above
+                opened += 1
+        except Exception as failed:  # noqa: BLE001  # as above
+            error = NotSent(f"no connection to {self._host}: {_causes(failed)}")
+        finally:
+            for each in cold:
+                self._pool._put_conn(each)  # noqa: SLF001  # as above
+        if error is not None:
+            raise error
+        return opened
+
     def close(self) -> None:
         """Close the idle connections; those in use are closed once their answer is there."""
         self._pool.close()
+
+    def _borrow(self) -> HTTPConnection:
+        """Take a connection from the pool, closed if the other side has visibly closed it, or a new one.
+
+        The pool's own way takes every byte that waits for the sign of a closed connection, also the session
+        tickets that follow a handshake of TLS 1.3 (https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1).
+        """
+        if self._pool.pool is None:
+            raise ClosedPoolError(self._pool, "the line is closed")
+        with suppress(Empty):
+            connection = cast("HTTPConnection | None", self._pool.pool.get(block=False))
+            if connection is not None:
+                if (
+                    not connection.is_closed
+                    and wait_for_read(connection.sock, 0)
+                    and not _holds_tickets(connection.sock)
+                ):
+                    connection.close()
+                return connection
+        return cast("HTTPConnection", self._pool._new_conn())  # noqa: SLF001  # there is no public way
 
     def _connect(self, connection: HTTPConnection) -> None:
         """Open *connection*, through the proxy if there is one, unless it is still open."""
@@ -153,6 +220,23 @@ class Transport:
         connection.timeout = timeout_s
         timed = partial(_timed_response, self._monotonic, self._monotonic() + timeout_s)
         connection.response_class = timed  # type: ignore[assignment]  # it is called, and no more
+
+
+def _holds_tickets(line: object) -> bool:
+    """Say whether what waits on *line* is TLS' own talk, and nothing of the application or the end; it is taken in."""
+    if not isinstance(line, ssl.SSLSocket):
+        return False
+    timeout_s = line.gettimeout()
+    line.settimeout(0)
+    try:
+        line.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        line.settimeout(timeout_s)
+    return False
 
 
 class _Timed(io.RawIOBase):

@@ -1,36 +1,13 @@
 """The record that describes a venue: a table of facts and pure functions.  Nothing is inherited."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
-from connectors.calls import Answer, RefusalKind, Request, Response, Stamp
+from connectors.calls import Answer, Limit, RefusalKind, Request, Response, Stamp, Usage
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Status
-
-
-class Scope(StrEnum):
-    """What a rate limit is counted by."""
-
-    ACCOUNT = "account"
-    KEY = "key"
-    IP = "ip"
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """At most ``units`` in any window of ``per_ms`` milliseconds, of which one cancel call costs ``cost``.
-
-    ``name`` says what the venue counts together: calls of accounts (or keys, or IPs) with the same name
-    share the window.
-    """
-
-    name: str
-    scope: Scope
-    units: int
-    per_ms: int
-    cost: int = 1
+from connectors.reads import CancelAll, Listing, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +19,12 @@ class Venue:
     ``read_cancel`` gives one outcome for each of these orders, in their order, and never raises.
     ``clock_request`` asks for the venue's time without credentials and ``read_clock`` reads it
     (milliseconds since the epoch, or None); None where the venue needs no time.
+
+    ``listings`` together show every open order of an account, in all of the venue's namespaces; ``queries``
+    ask for given orders; ``cancel_alls`` are the venue's own calls that cancel a whole selection.
+    ``namespaces`` maps each namespace whose orders are canceled by a call of its own to the most orders of
+    that call.  ``resend_safe`` are the id kinds that name one order for ever, so that a second cancel can
+    only meet the same order.  ``read_usage`` reads what the headers of any answer tell of the limits.
     """
 
     name: str
@@ -64,3 +47,9 @@ class Venue:
     read_clock: Callable[[Response], int | None] | None = None
     names_siblings: bool = False
     note: str | None = None
+    listings: tuple[Listing, ...] = ()
+    queries: tuple[Query, ...] = ()
+    cancel_alls: tuple[CancelAll, ...] = ()
+    namespaces: Mapping[str, int] = field(default_factory=dict)
+    resend_safe: frozenset[IdKind] = frozenset({IdKind.ORDER_ID, IdKind.ORDER_LIST_ID})
+    read_usage: Callable[[Mapping[str, str]], tuple[Usage, ...]] | None = None

@@ -52,6 +52,21 @@ def _cancel_list(call: Call, params: Params) -> Reply:
     return Reply(200, canceled_list_row(order_list, _cancel_id(call, params), call.venue_ms))
 
 
+def _cancel_symbol(call: Call, params: Params) -> Reply:
+    """Cancel all of a symbol: an array of orders and of whole lists; nothing open is an error (ccxt issue 14999)."""
+    rows: list[object] = []
+    for order in call.book.open(call.now_ms, "normal", params["symbol"]):
+        whole = call.book.lists.get(order.order_list_id) if order.order_list_id else None
+        if not order.live:
+            continue  # its list has been canceled with another leg
+        cancel_id = _cancel_id(call, params)
+        if whole is not None and call.cancel_list(whole.order_list_id, whole):
+            rows.append(canceled_list_row(whole, cancel_id, call.venue_ms))
+        elif whole is None and call.cancel(order.order_id, order):
+            rows.append(cancel_report(order, cancel_id, call.venue_ms))
+    return Reply(200, rows) if rows else error(-2011, "Unknown order sent.")
+
+
 def _cancel_id(call: Call, params: Params) -> str:
     return params.get("newClientOrderId") or f"{call.dice.getrandbits(110):022x}"[:22]
 
@@ -181,6 +196,7 @@ VENUE: Final = Venue(
         ("DELETE", "/api/v3/order"): _route(
             Purpose.CANCEL, 1, (*ORDER, "newClientOrderId", "cancelRestrictions"), _cancel_order, symbol=True
         ),
+        ("DELETE", "/api/v3/openOrders"): _route(Purpose.CANCEL, 1, ("symbol",), _cancel_symbol, symbol=True),
         ("GET", "/api/v3/order"): _route(Purpose.READ, 4, ORDER, _query_order, symbol=True),
         ("GET", "/api/v3/orderList"): _route(
             Purpose.READ, 4, ("orderListId", "origClientOrderId"), _query_list, symbol=False

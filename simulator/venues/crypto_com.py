@@ -23,6 +23,8 @@ NAMES: Final = {
     "advanced_open": "private/advanced/get-open-orders",
     "detail": "private/get-order-detail",
     "advanced_detail": "private/advanced/get-order-detail",
+    "cancel_all": "private/cancel-all-orders",
+    "advanced_cancel_all": "private/advanced/cancel-all-orders",
 }
 ERRORS: Final[Mapping[int, tuple[int, str]]] = {  # code: (HTTP status, message), from "Response and Reason Codes"
     40001: (400, "BAD_REQUEST"),
@@ -131,6 +133,19 @@ def _cancel_one(call: Call, kind: str, index: int, item: Mapping[str, object]) -
     return {"code": 0, "index": index}
 
 
+def _cancel_all(kind: str) -> Route:
+    method = NAMES["cancel_all" if kind == "normal" else "advanced_cancel_all"]
+
+    def handle(call: Call) -> Reply:
+        """Cancel every order of the instrument; of all instruments for any other parameter, which is ignored."""
+        symbol = _params(call).get("instrument_name")
+        for order in call.book.open(call.now_ms, kind, symbol if isinstance(symbol, str) else None):
+            call.cancel(order.order_id, order)
+        return Reply(200, {**_echo(call.request), "code": 0})  # "No result block is returned"
+
+    return Route(Purpose.CANCEL, handle, account_costs=((method, 1),))
+
+
 def _open(kind: str) -> Route:
     method = NAMES["open" if kind == "normal" else "advanced_open"]
 
@@ -229,8 +244,9 @@ def _new_order_id(dice: Random, number: int) -> str:
 
 
 def _rules() -> tuple[Rule, ...]:
-    # "Rate limits", per API method and API key: get-order-detail 30 in 100 ms, all others 3 in 100 ms
-    return tuple(Rule(method, Scope.ACCOUNT, 30 if method == NAMES["detail"] else 3, 100) for method in NAMES.values())
+    # "Rate limits", per API method and API key; all others 3 in 100 ms
+    units = {NAMES["detail"]: 30, NAMES["cancel_all"]: 15}
+    return tuple(Rule(method, Scope.ACCOUNT, units.get(method, 3), 100) for method in NAMES.values())
 
 
 VENUE: Final = Venue(
@@ -239,6 +255,8 @@ VENUE: Final = Venue(
     routes={
         ("POST", f"/{NAMES['cancel']}"): _cancel_list("normal"),
         ("POST", f"/{NAMES['advanced_cancel']}"): _cancel_list("advanced"),
+        ("POST", f"/{NAMES['cancel_all']}"): _cancel_all("normal"),
+        ("POST", f"/{NAMES['advanced_cancel_all']}"): _cancel_all("advanced"),
         ("POST", f"/{NAMES['open']}"): _open("normal"),
         ("POST", f"/{NAMES['advanced_open']}"): _open("advanced"),
         ("POST", f"/{NAMES['detail']}"): _detail("normal"),

@@ -1,7 +1,7 @@
 """Plays Upbit; the only place that knows its protocol from the venue's side.
 
-Facts: https://global-docs.upbit.com/reference/cancel-orders-by-ids, /auth, /rate-limits, /list-open-orders,
-/list-orders-by-ids, /get-order, read 2026-11-20.
+Facts: https://global-docs.upbit.com/reference/cancel-orders-by-ids, /cancel-order, /auth, /rate-limits,
+/list-open-orders, /list-orders-by-ids, /get-order, read 2026-11-20.
 """
 
 import base64
@@ -107,6 +107,16 @@ def _cancel(call: Call) -> Reply:
             "failed": {"count": len(failed), "orders": failed},
         },
     )
+
+
+def _cancel_one(call: Call) -> Reply:
+    """Take the cancel of one order, by ``uuid`` or ``identifier``; it still waits in the answer."""
+    pairs = dict(call.request.pairs())
+    if ("uuid" in pairs) == ("identifier" in pairs):
+        return _invalid()
+    (kind,) = {"uuid", "identifier"} & pairs.keys()
+    order = call.cancel(pairs[kind], _find(call, f"{kind}s[]", pairs[kind]))
+    return Reply(200, _row(order)) if order else _error(404, "order_not_found", "The order was not found.")
 
 
 def _list_open(call: Call) -> Reply:
@@ -233,11 +243,12 @@ VENUE: Final = Venue(
     root="/upbit",
     routes={
         ("DELETE", "/v1/orders/uuids"): Route(Purpose.CANCEL, _cancel, COSTS),
+        ("DELETE", "/v1/order"): Route(Purpose.CANCEL, _cancel_one, COSTS),
         ("GET", "/v1/orders/open"): Route(Purpose.READ, _list_open, COSTS),
         ("GET", "/v1/orders/uuids"): Route(Purpose.READ, _list_by_ids, COSTS),
         ("GET", "/v1/order"): Route(Purpose.READ, _get_order, COSTS),
     },
-    # group "default": 30 per second and account, shared by all four; going on after 429 leads to 418 and a block
+    # group "default": 30 per second and account, shared by all five; going on after 429 leads to 418 and a block
     # that grows. After how many calls, and how long, is not documented
     rules=(Rule("default", Scope.ACCOUNT, 30, 1000, patience=10, ban_ms=10_000),),
     authenticate=authenticate,

@@ -107,6 +107,20 @@ def _cancel_plan(call: Call) -> Reply:
     return Reply(200, {"order_id": name, "client_oid": None, "result": True, "err_msg": None})
 
 
+def _cancel_all(call: Call) -> Reply:
+    document = call.request.document()
+    chosen = document if isinstance(document, dict) else {}
+    kind, symbol = chosen.get("cancelOrderType"), chosen.get("symbol")
+    if kind not in ("normal", "plan"):
+        return _refuse(call, "40020", "Parameter cancelOrderType is invalid")
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        return _refuse(call, "40020", "Parameter symbol is invalid")
+    orders = call.book.open(call.now_ms, kind, symbol)
+    taken = [call.cancel(order.order_id, order) is not None for order in orders]
+    pairs = zip(orders, taken, strict=True)
+    return Reply(200, [{"orderId": int(order.order_id), "success": success} for order, success in pairs])  # numbers
+
+
 def _current(kind: str, costs: int) -> Route:
     def handle(call: Call) -> Reply:
         params = dict(call.request.pairs())
@@ -197,6 +211,8 @@ def _new_order_id(dice: Random, number: int) -> str:
 
 
 CANCEL_COSTS: Final[Costs] = (("cancels_per_s", 1), ("cancels_per_min", 1), ("uid_weight", 10))
+# whether a cancel-all counts among the cancels is not said, so it does
+ALL_COSTS: Final[Costs] = (("cancels_per_s", 1), ("cancels_per_min", 1), ("uid_weight", 50))
 PLAN_COSTS: Final[Costs] = (("cancels_per_s", 1), ("cancels_per_min", 1), ("uid_weight", 3))
 VENUE: Final = Venue(
     name="weex",
@@ -206,6 +222,7 @@ VENUE: Final = Venue(
             Purpose.CANCEL, _cancel_batch, CANCEL_COSTS, (("ip_weight", 5),)
         ),
         ("POST", "/capi/v2/order/cancel_plan"): Route(Purpose.CANCEL, _cancel_plan, PLAN_COSTS, (("ip_weight", 2),)),
+        ("POST", "/capi/v2/order/cancelAllOrders"): Route(Purpose.CANCEL, _cancel_all, ALL_COSTS, (("ip_weight", 40),)),
         ("GET", "/capi/v2/order/current"): _current("normal", 2),
         ("GET", "/capi/v2/order/currentPlan"): _current("plan", 3),
         ("GET", "/capi/v2/order/detail"): Route(Purpose.READ, _detail, (("uid_weight", 2),), (("ip_weight", 2),)),

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from connectors.binance import VENUE
 from connectors.binance_refusals import CODES, TEXTS
 from connectors.binance_signing import check_private_key, sign
-from connectors.calls import Answer, RefusalKind, Response, Stamp
+from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp, Usage
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status, Verdict
@@ -499,7 +499,10 @@ def test_a_code_that_is_not_listed_is_told() -> None:
         (429, "Too many requests queued.", {"retry-after": "1" * 5000}, None),
         (418, "IP banned until 1659146400000.", {"date": "Sat, 30 Jul 2022 01:55:00 GMT"}, 300_000),
         (418, "IP banned until 1659146400000.", {"date": "Sat, 30 Jul 2022 02:55:00 GMT"}, 0),
-        (418, "IP banned until 1659146400000.", {"retry-after": "9", "date": "Sat, 30 Jul 2022 01:55:00 GMT"}, 9_000),
+        (418, "IP banned until 1659146400000.", {"retry-after": "9", "date": "Sat, 30 Jul 2022 01:55:00 GMT"}, 300_000),
+        (418, "IP banned until 1659146400000.", {"retry-after": "9", "date": "Sat, 30 Jul 2022 01:59:59 GMT"}, 9_000),
+        (418, "IP banned until 1659146400000.", {"retry-after": "9"}, 9_000),
+        (429, "Way too many requests; IP(1.2.3.4) banned until 1659146400000.", {}, 120_000),
         (418, "IP banned until 1659146400000.", {}, 120_000),
         (418, "IP banned until 1659146400000.", {"date": "yesterday"}, 120_000),
         (418, "IP banned until 16591464000001.", {"date": "Sat, 30 Jul 2022 01:55:00 GMT"}, 120_000),
@@ -511,6 +514,54 @@ def test_the_pause_is_the_venues_own(status: int, message: str, headers: dict[st
 
     assert reply.refusal is not None
     assert (reply.refusal.kind, reply.refusal.pause_ms) == (RefusalKind.RATE_LIMIT, pause_ms)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "scope"),
+    [
+        (429, -1003, Scope.IP),
+        (418, -1003, Scope.IP),
+        (429, None, Scope.IP),
+        (403, None, Scope.IP),
+        (400, -1034, Scope.IP),
+        (451, 0, Scope.IP),
+        (401, -2015, Scope.ACCOUNT),
+        (400, -1021, Scope.ACCOUNT),
+        (503, None, Scope.ACCOUNT),
+    ],
+)
+def test_limits_are_the_ips_and_the_rest_is_the_accounts(status: int, code: int | None, scope: Scope) -> None:
+    reply = answer(ORDER, {} if code is None else {"code": code, "msg": "No."}, status)
+
+    assert reply.refusal is not None
+    assert reply.refusal.scope is scope
+
+
+@pytest.mark.parametrize("code", [-1010, -2010, -2011])
+def test_a_closed_market_leaves_the_account_open(code: int) -> None:
+    reply = answer(ORDER, {"code": code, "msg": "Market is closed."}, 400)
+
+    assert reply.refusal is not None
+    assert reply.refusal.kind is RefusalKind.MARKET_CLOSED
+    assert reply.outcomes[0].status is Status.NOT_SENT
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({"x-mbx-used-weight-1m": "1"}, 5999),
+        ({"x-mbx-used-weight-1m": " 6000 ", "x-mbx-used-weight": "7"}, 0),
+        ({"x-mbx-used-weight-1m": "6123"}, 0),
+        ({"x-mbx-used-weight": "7"}, None),
+        ({"x-mbx-used-weight-1m": "-1"}, None),
+        ({"x-mbx-used-weight-1m": "٣"}, None),
+        ({"x-mbx-used-weight-1m": "1" * 5000}, None),
+        ({}, None),
+    ],
+)
+def test_the_weight_that_is_left_is_read_from_the_header(headers: dict[str, str], left: int | None) -> None:
+    assert VENUE.read_usage is not None
+    assert VENUE.read_usage(headers) == (() if left is None else (Usage("request weight", 60_000, left),))
 
 
 # --- the venue's clock
@@ -530,3 +581,38 @@ def test_the_pause_is_the_venues_own(status: int, message: str, headers: dict[st
 def test_the_clock_is_read_or_not_at_all(status: int, body: bytes, now_ms: int | None) -> None:
     assert VENUE.read_clock is not None
     assert VENUE.read_clock(Response(status, body)) == now_ms
+
+
+# --- reads
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "method"),
+    [
+        ("get_open_orders_all", None, "GET"),
+        ("cancel_open_orders_symbol", "LTCBTC", "GET"),
+        ("cancel_open_orders_symbol", "LTCBTC", "DELETE"),
+    ],
+)
+def test_whole_calls_without_an_order_equal_the_vector(name: str, symbol: str | None, method: str) -> None:
+    vector = VECTORS[name]
+    (listing,), (cancel_all,) = VENUE.listings, VENUE.cancel_alls
+
+    if method == "GET":
+        request = listing.build(symbol, None, CREDENTIALS, VECTOR_STAMP)
+    else:
+        request = cancel_all.build(symbol, CREDENTIALS, VECTOR_STAMP)
+
+    assert request.method == method
+    assert request.target == f"/api/v3/openOrders?{vector['payload']}&signature={vector['expected_signature']}"
+
+
+@pytest.mark.parametrize("status", ["CANCELED", "FILLED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"])
+def test_a_row_that_ended_spoils_the_listing(status: str) -> None:
+    (listing,) = VENUE.listings
+    row = {"orderId": 4, "symbol": "LTCBTC", "status": status}
+
+    page = listing.read(Response(200, json.dumps([row]).encode()), None)
+
+    assert page.refusal is not None
+    assert page.orders == ()

@@ -36,6 +36,7 @@ from tests.connectors.contract import (
     values_of,
     words_of,
 )
+from tests.connectors.reads_contract import limits_of
 
 # What the answer to a cancel may say of an order: PENDING, INVALID, OPEN and NOT_FOUND take more, or less, than that.
 SAID = {
@@ -263,6 +264,20 @@ def test_a_success_and_a_doubt_are_recorded(venue: Venue) -> None:
     assert Status.UNKNOWN in statuses
     assert None in {one.refusal for one in recorded_of(venue)}
     assert RefusalKind.UNCERTAIN in {one.refusal for one in recorded_of(venue)}
+
+
+# What headers tell of the limits
+
+USAGE_HEADERS = ("x-mbx-used-weight-1m", "remaining-req", "x-ratelimit-remaining", "retry-after")
+
+
+@every_venue
+@given(headers=st.dictionaries(st.sampled_from(USAGE_HEADERS) | any_text, any_text | st.integers().map(str)))
+def test_usage_is_read_without_harm_and_of_limits_that_there_are(venue: Venue, headers: dict[str, str]) -> None:
+    windows = {(limit.name, limit.per_ms): limit for limit in limits_of(venue)}
+    for usage in venue.read_usage(headers) if venue.read_usage else ():
+        assert usage.left >= 0
+        assert (usage.limit, usage.per_ms) in windows
 
 
 # The record itself

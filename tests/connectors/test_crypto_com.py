@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.calls import Answer, RefusalKind, Response, Stamp
+from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp
 from connectors.credentials import Credentials
-from connectors.crypto_com import CODES, METHOD, VENUE, _param_text, _sign
+from connectors.crypto_com import METHOD, VENUE
+from connectors.crypto_com_api import CODES, param_text, sign
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
 
@@ -56,10 +57,10 @@ def test_the_signature_is_the_one_of_the_venues_own_samples(vector: dict[str, An
     credentials = Credentials(vector["api_key"], vector["secret"])
     number, nonce, params = int(vector["id"]), int(vector["nonce"]), vector["params"]
 
-    text = f"{vector['method']}{number}{vector['api_key']}{_param_text(params)}{nonce}"
+    text = f"{vector['method']}{number}{vector['api_key']}{param_text(params)}{nonce}"
 
     assert text == vector["string_to_sign"]
-    assert _sign(vector["method"], number, nonce, params, credentials) == vector["expected_sig"]
+    assert sign(vector["method"], number, nonce, params, credentials) == vector["expected_sig"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_the_signature_is_the_one_of_the_venues_own_samples(vector: dict[str, An
     ],
 )
 def test_params_are_written_as_the_reference_says(params: dict[str, object], written: str) -> None:
-    assert _param_text(params) == written
+    assert param_text(params) == written
 
 
 @given(
@@ -321,6 +322,43 @@ def test_the_pause_is_the_one_that_the_venue_asks_for(header: str, pause_ms: int
 
     assert refusal is not None
     assert refusal.pause_ms == pause_ms
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "scope"),
+    [
+        (429, {"code": 42901}, Scope.KEY),
+        (500, {"code": "42901"}, Scope.KEY),
+        (429, {}, Scope.IP),
+        (429, b"<html>Too many requests</html>", Scope.IP),
+        (429, {"code": 10006}, Scope.IP),
+        (503, {"code": 9010001}, Scope.ACCOUNT),
+        (401, {"code": 40101}, Scope.ACCOUNT),
+        (502, b"<html>", Scope.ACCOUNT),
+    ],
+)
+def test_a_rate_limit_is_of_the_key_unless_something_before_the_venue_set_it(
+    status: int, body: object, scope: Scope
+) -> None:
+    refusal = read(1, body, status).refusal
+
+    assert refusal is not None
+    assert refusal.scope is scope
+
+
+def test_a_closed_market_stops_neither_the_account_nor_the_orders_of_other_markets() -> None:
+    alone, several = read(1, {"code": 309}, 500), read(2, {"code": 309}, 500)
+
+    assert (alone.refusal and alone.refusal.kind, statuses(alone)) == (
+        RefusalKind.MARKET_CLOSED,
+        [Status.NOT_SENT],
+    )
+    assert several.refusal is not None
+    assert several.refusal.kind is RefusalKind.REFERENCE
+
+
+def test_only_the_venues_own_id_names_one_order_for_ever() -> None:
+    assert VENUE.resend_safe == {IdKind.ORDER_ID}
 
 
 @given(st.integers(100, 599), json_values | st.fixed_dictionaries({"code": codes, "result": json_values}))

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.calls import Answer, RefusalKind, Response, Stamp
+from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp
 from connectors.credentials import Credentials
-from connectors.kuna import PATH, VENUE, _authorization
+from connectors.kuna import PATH, VENUE
+from connectors.kuna_calls import authorization, build_get
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
 
@@ -44,7 +45,7 @@ def test_signature_equals_the_vector(vector: dict[str, str]) -> None:
     path, _, body = vector["string_to_sign"].partition(nonce)
     credentials = Credentials("test-api-key", vector["secret"], public_key="test-public-key")
 
-    headers = _authorization(path, body.encode(), credentials, int(nonce))
+    headers = authorization(path, body.encode(), credentials, int(nonce))
 
     assert headers == {"public-key": "test-public-key", "nonce": nonce, "signature": vector["signature"]}
 
@@ -170,6 +171,17 @@ def test_pause_is_what_the_venue_asks_for(retry_after: str, pause_ms: int | None
     assert (answer.refusal.kind, answer.refusal.pause_ms) == (RefusalKind.RATE_LIMIT, pause_ms)
 
 
+@pytest.mark.parametrize(
+    ("body", "scope"),
+    [(b"", Scope.IP), (b"<html>", Scope.IP), (b'{"errors":[{"code":"TOO_MANY_REQUESTS"}]}', Scope.KEY)],
+)
+def test_a_gateways_limit_is_the_ips(body: bytes, scope: Scope) -> None:
+    refusal = VENUE.read_cancel(ids(UUID_1), Response(429, body)).refusal
+
+    assert refusal is not None
+    assert (refusal.kind, refusal.scope) == (RefusalKind.RATE_LIMIT, scope)
+
+
 @pytest.mark.parametrize("word", ["Closed", "Canceled", "Expired", "Rejected", "Pending", "Brand_new"])
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_status_message_leaves_every_order_unknown(word: str, status: int) -> None:
@@ -243,3 +255,25 @@ def test_accepted_takes_a_row_of_its_own_and_no_other_voice(rows: list[dict[str,
 def test_clock(status: int, body: str, now_ms: int | None) -> None:
     assert VENUE.read_clock is not None
     assert VENUE.read_clock(Response(status, body.encode())) == now_ms
+
+
+# --- reads
+
+
+def test_a_call_without_a_body_signs_the_empty_object() -> None:
+    vector = next(vector for vector in VECTORS if vector["name"] == "kuna_get_active")
+    credentials = Credentials("test-api-key", vector["secret"], public_key="test-public-key")
+    target = vector["string_to_sign"].partition("1697000000000")[0]
+
+    request = build_get(target, credentials, Stamp(1697000000000, STAMP.token))
+
+    assert (request.method, request.target, request.body) == ("GET", target, b"")
+    assert request.headers["signature"] == vector["signature"]
+
+
+def test_every_listing_starts_before_the_venue_did() -> None:
+    for listing in VENUE.listings:
+        for cursor in (None, "1689059060402"):
+            target = listing.build(None, cursor, CREDENTIALS, STAMP).target
+            assert "start=2015-01-01T00%3A00%3A00.000Z" in target
+            assert ("end=2023-07-11T07%3A04%3A20.402Z" in target) == (cursor is not None)

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.reading import MESSAGE_LENGTH, UNREADABLE, field, identity, parse_json, rows, text
+from connectors.reading import (
+    MESSAGE_LENGTH,
+    UNREADABLE,
+    field,
+    identity,
+    iso_ms,
+    parse_json,
+    plain,
+    quantity,
+    rows,
+    text,
+)
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=400)  # with lone surrogates and control characters
 any_json = st.recursive(
@@ -140,3 +151,52 @@ def test_what_is_no_id_has_no_identity(value: object) -> None:
 
 def test_a_number_too_long_for_a_text_has_neither_text_nor_identity() -> None:
     assert (text(10**DIGITS), identity(10**DIGITS)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [
+        ("2018-04-10T15:42:23+09:00", 1523342543000),
+        ("2023-07-11T07:04:20.131Z", 1689059060131),
+        ("1970-01-01T00:00:00.001+00:00", 1),
+        ("1970-01-01T00:00:00Z", None),
+        ("1969-12-31T23:59:59Z", None),
+        ("2018-04-10T15:42:23", None),  # of no zone
+        ("0001-01-01T00:00:00+14:00", None),
+        ("soon", None),
+        ("", None),
+        (1523342543000, None),
+        (None, None),
+        (["2018-04-10T15:42:23Z"], None),
+    ],
+)
+def test_a_time_in_text_needs_its_offset(value: object, ms: int | None) -> None:
+    assert iso_ms(value) == ms
+
+
+@given(st.text() | st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()))
+def test_a_time_in_text_never_raises(value: str) -> None:
+    ms = iso_ms(value)
+    assert ms is None or 0 < ms < 2**53
+
+
+@pytest.mark.parametrize(
+    ("value", "is_plain"),
+    [
+        *((good, True) for good in ("a:b/c_1", 7, "레그", "x" * 300)),
+        *((bad, False) for bad in ("", " a", "a\n", "\ud800", "x" * 301, True, None, 1.5, 10**5000)),
+    ],
+    ids=range(13),
+)
+def test_a_plain_id_is_itself_or_nothing(value: object, *, is_plain: bool) -> None:
+    assert plain(value) == (str(value) if is_plain else None)
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "12.50000000", "007"])
+def test_a_quantity_is_the_venues_own_text(value: str) -> None:
+    assert quantity(value) == value
+
+
+@pytest.mark.parametrize("value", [1, 0.5, None, "", "-1", "1e3", "NaN", "٣", "1" * 50, ".5", "1."])
+def test_what_is_no_plain_decimal_text_is_no_quantity(value: object) -> None:
+    assert quantity(value) is None

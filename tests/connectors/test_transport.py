@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connectors.calls import Request, Response
-from connectors.transport import MaybeSent, NotSent, Transport
+from connectors.transport import MaybeSent, NotSent, Transport, Withheld
 from tests.connectors.peer import OK, REQUEST, SECRETS, Certificate, Peer, all_of, answering, peer, refused_port, sender
 
 # What goes out
@@ -284,3 +284,48 @@ def test_a_response_has_lower_case_header_names() -> None:
     with peer(answering(reply)) as venue, sender(venue.port) as sending:
         expected = Response(200, b"{}", {"x-mbx-used-weight-1m": "7", "content-length": "2"})
         assert sending.send(REQUEST) == expected
+
+
+# Leave to send
+
+
+def test_nothing_leaves_without_leave_and_the_connection_serves_the_next_call() -> None:
+    with peer(answering(OK)) as venue, sender(venue.port) as sending:
+        with pytest.raises(Withheld) as caught:
+            sending.send(REQUEST, lambda: False)
+        assert sending.send(REQUEST).status == 200
+    assert (venue.connections, len(venue.requests)) == (1, 1)
+    assert not [secret for secret in SECRETS if secret in all_of(caught.value)]
+    assert isinstance(caught.value, NotSent), "it proves that nothing was sent"
+
+
+def test_leave_is_asked_for_once_the_connection_stands() -> None:
+    """Connecting takes time, in which a permission runs out."""
+    asked: list[int] = []
+
+    def may_send() -> bool:
+        time.sleep(0.05)  # for the other side to take the connection
+        asked.append(venue.connections)
+        return True
+
+    with peer(answering(OK, OK)) as venue, sender(venue.port) as sending:
+        for _ in range(2):
+            sending.send(REQUEST, may_send)
+    assert asked == [1, 1]
+
+
+def test_leave_is_not_asked_for_where_there_is_no_connection() -> None:
+    asked: list[bool] = []
+    with sender(refused_port()) as sending, pytest.raises(NotSent) as caught:
+        sending.send(REQUEST, lambda: not asked.append(True))  # type: ignore[func-returns-value]
+    assert asked == []
+    assert not isinstance(caught.value, Withheld)
+
+
+def test_a_fault_in_giving_leave_sends_nothing() -> None:
+    def broken() -> bool:
+        raise ZeroDivisionError
+
+    with peer(answering(OK)) as venue, sender(venue.port) as sending, pytest.raises(NotSent):
+        sending.send(REQUEST, broken)
+    assert venue.requests == []

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.calls import Answer, RefusalKind, Response, Stamp
+from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp, Usage
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
-from connectors.upbit import CODES, VENUE, _token
+from connectors.upbit import VENUE
+from connectors.upbit_calls import sign
+from connectors.upbit_refusals import CODES
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "upbit.json").read_text("utf-8"))["vectors"]
 CREDENTIALS = Credentials("test-access-key-0123456789abcdef", "test-secret-key-0123456789abcdef")
@@ -57,7 +59,7 @@ def test_token_equals_the_vector(vector: dict[str, str], algorithm: str) -> None
     query = vector.get("hashed_query_string", "")
     pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)]
 
-    token = _token(pairs, credentials_of(vector, algorithm), vector["nonce"])
+    token = sign(pairs, credentials_of(vector, algorithm), vector["nonce"])
 
     assert token == vector[f"jwt_{algorithm}"]
 
@@ -310,6 +312,52 @@ def test_only_a_rate_limit_has_a_pause() -> None:
         assert (refusal.pause_ms is not None) == (kind is RefusalKind.RATE_LIMIT), name
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "scope"),
+    [
+        ("rate_limit_exceeded_penalty", 418, Scope.IP),
+        ("rate_limit_exceeded_penalty", 429, Scope.IP),
+        ("never_seen", 418, Scope.IP),
+        (None, 418, Scope.IP),
+        ("too_many_requests", 429, Scope.ACCOUNT),
+        (None, 429, Scope.ACCOUNT),
+        ("out_of_scope", 418, Scope.ACCOUNT),
+        ("invalid_access_key", 401, Scope.ACCOUNT),
+    ],
+)
+def test_a_block_stops_the_ip_and_a_limit_the_account(name: str | None, status: int, scope: Scope) -> None:
+    refusal = refused(name, status=status).refusal
+
+    assert refusal is not None
+    assert refusal.scope is scope
+
+
+@pytest.mark.parametrize(
+    ("header", "left"),
+    [
+        ("group=default; min=1800; sec=29", 29),
+        ("group=default; min=1800; sec=0", 0),
+        ("group=default;sec=7;min=1800", 7),
+        (" group=default ; sec=7 ", 7),
+        ("group=order-cancel-all; min=30; sec=0", None),
+        ("group=default; min=1800", None),
+        ("group=default; min=1800; sec=-1", None),
+        ("group=default; min=1800; sec=٣", None),
+        ("group=default; min=1800; sec=12345678", None),
+        ("group=default2; min=1800; sec=29", None),
+        ("sec=29", None),
+        ("", None),
+    ],
+)
+def test_the_calls_that_are_left_are_read_from_the_header(header: str, left: int | None) -> None:
+    assert VENUE.read_usage is not None
+    assert VENUE.read_usage({"remaining-req": header}) == (() if left is None else (Usage("default", 1000, left),))
+
+
+def test_an_identifier_names_one_order_for_ever() -> None:
+    assert VENUE.resend_safe == set(VENUE.id_kinds)
+
+
 @given(
     status=st.sampled_from([200, 400, 401, 404, 418, 429, 500]),
     document=st.recursive(
@@ -337,3 +385,38 @@ def test_any_document_gives_one_outcome_per_order_and_success_only_by_name(statu
         if outcome.status is Status.ACCEPTED:
             assert status == 200
             assert outcome.order.value.encode() in body
+
+
+# --- reads
+
+
+@every_algorithm
+def test_a_listing_equals_the_vector(algorithm: str) -> None:
+    vector = next(vector for vector in VECTORS if vector["name"] == "open_orders_states")
+    (listing,) = VENUE.listings
+
+    request = listing.build("SGD-BTC", None, credentials_of(vector, algorithm), Stamp(0, vector["nonce"]))
+
+    assert (request.method, request.target) == ("GET", f"/v1/orders/open?{vector['wire_query_string']}")
+    assert request.headers["Authorization"] == f"Bearer {vector[f'jwt_{algorithm}']}"
+
+
+@every_algorithm
+@pytest.mark.parametrize("name", ["docs_5_uuids", "docs_3_uuids", "two_identifiers"])
+def test_a_query_by_ids_signs_as_the_cancel_does(name: str, algorithm: str) -> None:
+    vector = next(vector for vector in VECTORS if vector["name"] == name)
+    values = [pair.partition("=")[2] for pair in vector["hashed_query_string"].split("&")]
+    orders = identifiers(*values) if name == "two_identifiers" else uuids(*values)
+
+    request = VENUE.queries[0].build(orders, credentials_of(vector, algorithm), Stamp(0, vector["nonce"]))
+
+    assert (request.method, request.target) == ("GET", f"/v1/orders/uuids?{vector['wire_query_string']}")
+    assert request.headers["Authorization"] == f"Bearer {vector[f'jwt_{algorithm}']}"
+
+
+def test_a_call_too_long_for_the_venue_is_halved() -> None:
+    assert VENUE.max_orders_per_call > 1
+    answer = VENUE.read_cancel(identifiers("x" * 64, "y" * 64), Response(414, b"<html>"))
+
+    assert answer.refusal is not None
+    assert answer.refusal.kind is RefusalKind.REFERENCE

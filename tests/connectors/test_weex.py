@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.calls import Answer, RefusalKind, Response, Stamp
+from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
-from connectors.weex import VENUE, _signature
+from connectors.weex import VENUE
+from connectors.weex_calls import signature
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "weex.json").read_text("utf-8"))["vectors"]
 CREDENTIALS = Credentials("weex_0123456789abcdef0123456789abcdef", "test-secret-not-real", passphrase="testpassphrase")
@@ -56,7 +57,7 @@ def kind(answer: Answer) -> RefusalKind | None:
 def test_signature_equals_the_vector(vector: dict[str, str]) -> None:
     prefix, brace, rest = vector["string_to_sign"].partition("{")
 
-    assert _signature(prefix, f"{brace}{rest}".encode(), vector["secret"]) == vector["signature"]
+    assert signature(prefix, f"{brace}{rest}".encode(), vector["secret"]) == vector["signature"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,7 @@ def test_any_client_id_survives_the_body(value: str) -> None:
         (OrderRef(IdKind.ORDER_ID, ID_1), True),
         (OrderRef(IdKind.ORDER_ID, "form-not-documented"), True),
         (OrderRef(IdKind.ORDER_ID, ""), False),
+        (OrderRef(IdKind.ORDER_ID, "1\ud800"), False),
         (OrderRef(IdKind.CLIENT_ORDER_ID, "a" * 40), True),
         (OrderRef(IdKind.CLIENT_ORDER_ID, "a" * 41), False),
         (OrderRef(IdKind.CLIENT_ORDER_ID, ""), False),
@@ -249,6 +251,31 @@ def test_rate_limit_pauses_ten_seconds_at_least(retry_after: str, pause_ms: int)
 
     assert answer.refusal is not None
     assert (answer.refusal.kind, answer.refusal.pause_ms) == (RefusalKind.RATE_LIMIT, pause_ms)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "scope"),
+    [
+        (429, b'{"code":"429"}', Scope.ACCOUNT),
+        (400, b'{"code":429}', Scope.ACCOUNT),
+        (429, b'{"code":"-1003"}', Scope.IP),
+        (429, b"<html>", Scope.IP),
+        (400, b'{"code":"40200"}', Scope.ACCOUNT),
+        (400, b'{"code":"40009"}', Scope.ACCOUNT),
+        (502, b"<html>", Scope.ACCOUNT),
+    ],
+)
+def test_rate_limit_is_of_the_account_unless_something_before_the_venue_set_it(
+    status: int, body: bytes, scope: Scope
+) -> None:
+    refusal = VENUE.read_cancel(ids(ID_1), Response(status, body)).refusal
+
+    assert refusal is not None
+    assert refusal.scope is scope
+
+
+def test_only_the_venues_own_id_names_one_order_for_ever() -> None:
+    assert VENUE.resend_safe == {IdKind.ORDER_ID}
 
 
 def test_unlisted_code_is_told() -> None:

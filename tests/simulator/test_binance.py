@@ -177,3 +177,24 @@ def test_reads(bn: Caller) -> None:
     one_symbol = read(bn, "/api/v3/openOrders", symbol="BTCUSDT")
     assert (one_symbol.json, one_symbol.headers["x-mbx-used-weight-1m"]) == ([], str(102 + 6))
     assert bn.send(Sent("GET", "/api/v3/nothing")).status == 404
+
+
+def test_a_symbol_is_canceled_whole_and_alone(bn: Caller) -> None:
+    plain = bn.control.seed(bn.account, 2, symbol="LTCBTC", filled=1)
+    listed = bn.control.seed(bn.account, lists=1, symbol="LTCBTC")[0]
+    other = bn.control.seed(bn.account, 1, symbol="BTCUSDT")[0]["order_id"]
+    path = "/api/v3/openOrders"
+
+    got = bn.cancel(path=path)
+
+    assert (got.status, got.headers["x-mbx-used-weight-1m"]) == (200, "0")
+    first, whole = got.json
+    assert (first["orderId"], first["status"]) == (int(plain[0]["order_id"]), "CANCELED")
+    assert (whole["orderListId"], whole["contingencyType"]) == (int(listed["order_list_id"]), "OCO")
+    assert [report["status"] for report in whole["orderReports"]] == ["CANCELED"] * 2
+    assert sorted(bn.states().values()) == ["canceled", "canceled", "canceled", "filled", "open"]
+    assert bn.states()[other] == "open"
+    again = bn.cancel(path=path)
+    assert (again.status, again.json) == (400, {"code": -2011, "msg": "Unknown order sent."})
+    assert again.headers["x-mbx-used-weight-1m"] == "1"
+    assert bn.cancel(path=path, symbol=None).json["code"] == -1102

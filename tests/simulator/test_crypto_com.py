@@ -122,3 +122,50 @@ def test_the_wrong_verb_an_unknown_key_and_a_body_that_is_no_json(cdc: Caller) -
 def test_the_very_same_request_again_is_a_duplicate(cdc: Caller) -> None:
     sent = crypto_com(cdc, "1")
     assert [cdc.send(sent).json["code"] for _ in range(2)] == [0, 40006]
+
+
+def test_a_cancel_all_takes_its_own_namespace_alone(cdc: Caller) -> None:
+    cdc.control.behavior(account=cdc.account, settle_ms=0)
+    normal = [each["order_id"] for each in cdc.control.seed(cdc.account, 2)]
+    advanced = [each["order_id"] for each in cdc.control.seed(cdc.account, 2, kind="advanced")]
+
+    got = cdc.send(crypto_com(cdc, method="private/cancel-all-orders", params={}, number=7))
+
+    assert (got.status, got.json) == (200, {"id": 7, "method": "private/cancel-all-orders", "code": 0})
+    assert cdc.states() == dict.fromkeys(normal, "canceled") | dict.fromkeys(advanced, "open")
+    assert cdc.control.log(cdc.account)[-1]["applied"] == normal
+    assert "result" not in read(cdc, "private/advanced/cancel-all-orders")
+    assert set(cdc.states().values()) == {"canceled"}
+
+
+def test_a_cancel_all_of_one_instrument_and_one_with_a_misspelt_filter(cdc: Caller) -> None:
+    cdc.control.behavior(account=cdc.account, settle_ms=0)
+    cro, btc = (cdc.control.seed(cdc.account, 1, symbol=symbol)[0]["order_id"] for symbol in ("CRO_USD", "BTC_USD"))
+
+    read(cdc, "private/cancel-all-orders", instrument_name="BTC_USD")
+    assert cdc.states() == {cro: "open", btc: "canceled"}
+
+    read(cdc, "private/cancel-all-orders", instrument="BTC_USD")
+    assert cdc.states() == {cro: "canceled", btc: "canceled"}
+
+
+@pytest.mark.parametrize(
+    ("method", "units"),
+    [
+        ("private/cancel-all-orders", 15),
+        ("private/advanced/cancel-all-orders", 3),
+        ("private/get-open-orders", 3),
+        ("private/advanced/get-open-orders", 3),
+        ("private/get-order-detail", 30),
+        ("private/advanced/get-order-detail", 3),
+    ],
+)
+def test_every_method_has_a_limit_of_its_own(cdc: Caller, method: str, units: int) -> None:
+    cdc.control.limits(venue="crypto_com", rule=method, per_ms=60_000)
+    params = {"order_id": "1"} if "detail" in method else {}
+
+    statuses = [cdc.send(crypto_com(cdc, method=method, params=params)).status for _ in range(units + 1)]
+
+    assert statuses == [200] * units + [429]
+    assert cdc.cancel("1").status == 200
+    cdc.control.limits(venue="crypto_com", rule=method, per_ms=100)

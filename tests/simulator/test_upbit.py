@@ -130,3 +130,18 @@ def test_reads(up: Caller) -> None:
     unknown = read(up, "/v1/order", f"uuid={uuid.uuid4()}")
     assert (unknown.status, unknown.json["error"]["name"]) == (404, "order_not_found")
     assert read(up, "/v1/order").status == 400
+
+
+def test_one_order_is_canceled_alone_and_still_waits_in_the_answer(up: Caller) -> None:
+    up.control.behavior(account=up.account, settle_ms=20)
+    live, filled = up.control.seed(up.account, 2, filled=1)
+    one = {"path": "/v1/order"}
+
+    got = up.send(upbit(up, query=f"uuid={live['order_id']}", **one))
+    assert (got.status, got.json["uuid"], got.json["state"]) == (200, live["order_id"], "wait")
+    for gone in (f"uuid={filled['order_id']}", f"identifier={uuid.uuid4()}"):
+        refused = up.send(upbit(up, query=gone, **one))
+        assert (refused.status, refused.json["error"]["name"]) == (404, "order_not_found")
+    assert up.send(upbit(up, query="market=SGD-BTC", **one)).status == 400
+    time.sleep(0.03)
+    assert up.states()[live["order_id"]] == "canceled"

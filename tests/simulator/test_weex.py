@@ -115,3 +115,52 @@ def test_reads_and_plan_orders(wx: Caller) -> None:
     assert wx.cancel(path="/capi/v2/order/cancel_plan", document={"orderId": "1"}).json["code"] == "50005"
     clock = wx.send(Sent("GET", "/capi/v2/market/time")).json
     assert abs(clock["timestamp"] - now_ms()) < 1_000
+
+
+def cancel_all(wx: Caller, **document: Any) -> Got:
+    return wx.cancel(path="/capi/v2/order/cancelAllOrders", document=document)
+
+
+def test_a_cancel_all_takes_one_namespace_or_one_symbol_of_it(wx: Caller) -> None:
+    wx.control.behavior(account=wx.account, settle_ms=0)
+    btc, eth = (
+        wx.control.seed(wx.account, 1, symbol=symbol)[0]["order_id"] for symbol in ("cmt_btcusdt", "cmt_ethusdt")
+    )
+    plan = wx.control.seed(wx.account, 1, kind="plan")[0]["order_id"]
+
+    got = cancel_all(wx, cancelOrderType="normal", symbol="cmt_ethusdt")
+    assert (got.status, got.json) == (200, [{"orderId": int(eth), "success": True}])
+    assert wx.states() == {btc: "open", eth: "canceled", plan: "open"}
+
+    assert [row["orderId"] for row in cancel_all(wx, cancelOrderType="normal").json] == [int(btc)]
+    assert wx.states() == {btc: "canceled", eth: "canceled", plan: "open"}
+    assert cancel_all(wx, cancelOrderType="plan").json == [{"orderId": int(plan), "success": True}]
+    assert cancel_all(wx, cancelOrderType="plan").json == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"cancelOrderType": "all"}, {"symbol": "cmt_btcusdt"}, {"cancelOrderType": "normal", "symbol": ""}],
+)
+def test_a_cancel_all_without_its_type_is_refused(wx: Caller, document: dict[str, Any]) -> None:
+    order_id = wx.control.seed(wx.account, 1)[0]["order_id"]
+    assert cancel_all(wx, **document).json["code"] == "40020"
+    assert wx.states() == {order_id: "open"}
+
+
+def test_every_read_and_every_cancel_weighs(wx: Caller) -> None:
+    """Weights of UID and IP: current 2 and 2, currentPlan 3 and 3, cancel_plan 3 and 2, cancelAllOrders 50 and 40."""
+    plan = {"path": "/capi/v2/order/cancel_plan", "document": {"orderId": "1"}}
+    calls: dict[tuple[int, int], Callable[[], Got]] = {
+        (2, 2): lambda: read(wx, "/capi/v2/order/current"),
+        (3, 3): lambda: read(wx, "/capi/v2/order/currentPlan"),
+        (3, 2): lambda: wx.cancel(**plan),
+        (50, 40): lambda: cancel_all(wx, cancelOrderType="plan"),
+    }
+    for (uid, ip), call in calls.items():
+        for rule, weight in (("uid_weight", uid), ("ip_weight", ip)):
+            wx.control.limits(venue="weex", rule=rule, limit=weight)
+            assert [call().status == 429 for _ in range(2)] == [False, True]
+            wx.control.limits(venue="weex", rule=rule, limit=weight - 1)
+            assert call().status == 429
+            wx.control.limits(venue="weex", rule=rule, limit=500)
