@@ -1,7 +1,7 @@
 """The way in for Python producers, and the one reader of batches; the only module of tasks that knows Redis."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -12,20 +12,26 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connectors.registry import VENUES
 from tasks import keys
 from tasks.batch import Batch
 from tasks.clock import Clock, SystemClock
-from tasks.document import load_batch
-from tasks.errors import BadAddress, DocumentRefused, UnknownBatch, Unreachable, WaitTimeout
-from tasks.report import outcome, progress, report
+from tasks.document import load_batch, parse_document
+from tasks.errors import BadAddress, DocumentRefused, NotReplayable, UnknownBatch, Unreachable, WaitTimeout
+from tasks.plan import unique
+from tasks.replay import again
+from tasks.report import COMPACT, outcome, progress, report, sweeps
 
 KEEP_DAYS: Final = 7.0
-HEARTBEAT_MS: Final = 2_000  # a worker whose heart has not beaten for this long is gone
+HEARTBEAT_MS: Final = 1_500  # a worker whose heart has not beaten for this long is gone
 DAY_S: Final = 86_400
 CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 1.5
 POLL_MS: Final = 1_000  # below the socket's timeout
+GATHER_MS: Final = 5  # how long events are left to gather between two looks
+ENDS: Final = frozenset({"batch.done", "batch.refused"})
 PAGE: Final = 500  # orders read at once: no reader holds Redis for long
+BEAT_MS: Final = 3_600_000  # how long a beat's key stays; that it is a new one is said by its value
 FINAL_STATES: Final = frozenset({"done", "refused"})
 ADDRESS_RULE: Final = "the address of Redis must be redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix://PATH"
 UNREACHABLE: Final = (redis.ConnectionError, redis.TimeoutError)
@@ -100,7 +106,13 @@ class Client:
 
         *document* goes into the inbox with it; an empty one is there already.
         """
-        given = {"requested_by": batch.requested_by, "reason": batch.reason}
+        given = {
+            "requested_by": batch.requested_by,
+            "reason": batch.reason,
+            "select": batch.select and COMPACT(batch.select.document()),
+            "max_orders": batch.max_orders,
+            "replay_of": batch.replay_of,
+        }
         fields = {
             "priority": batch.priority.value,
             "prove": int(batch.prove),
@@ -138,6 +150,31 @@ class Client:
         """Count a batch's orders by account: ``orders``, ``gone``, ``live``, ``unproven``.  Raises UnknownBatch."""
         return progress(self._batch(batch_id))
 
+    def sweeps(self, batch_id: str) -> dict[str, str]:
+        """Say what the last listing of each account of a sweep showed; empty for a list.  Raises UnknownBatch."""
+        return sweeps(self._batch(batch_id))
+
+    def replay_of(self, batch_id: str) -> dict[str, Any]:
+        """Make the document that does again what a batch has left undone.
+
+        It has neither ``orders`` nor ``select`` if nothing is left.  Raises UnknownBatch, and NotReplayable for a
+        batch that is not done.
+        """
+        batch = self._batch(batch_id)
+        if batch["state"] not in FINAL_STATES:
+            raise NotReplayable(f"batch {batch_id} is {batch['state']}: wait for it with `ripcord watch {batch_id}`")
+        if batch["state"] == "refused":
+            raise NotReplayable(
+                f"batch {batch_id} was refused and nothing of it was sent: hand in a corrected document"
+            )
+        asked = {
+            "deadline_s": float(batch["deadline_s"]),
+            "prove": batch["prove"] == "1",
+            "select": json.loads(batch.get("select", "null")),
+            "max_orders": int(batch["max_orders"]) if "max_orders" in batch else None,
+        }
+        return again(report(batch), asked, self.outcomes(batch_id, {}))
+
     def _batch(self, batch_id: str) -> dict[str, str]:
         with _reachable(self._url):
             fields: Any = self.redis.hgetall(keys.batch(batch_id))
@@ -148,21 +185,40 @@ class Client:
     def outcomes(self, batch_id: str, venues: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """Give one outcome for each order of a batch, in the document's order.  Raises UnknownBatch.
 
+        The orders of a batch that is not planned yet are read from its document.  Only one that came through the
+        inbox itself may lack them, for the moment that planning takes.
+
         *venues* maps account to venue; by default as the workers know them.
         """
-        number = self.report(batch_id)["orders"]
+        found = self._batch(batch_id)
         with _reachable(self._url):
             known: Any = self.redis.hgetall(keys.ACCOUNT_VENUES) if venues is None else venues
-            return list(self._outcomes(batch_id, number, known))
+            planned = "planned" in found or report(found)["state"] in FINAL_STATES
+            asked = [] if planned else self._asked(found.get("entry"), known)
+            return list(self._outcomes(batch_id, report(found)["orders"], known, asked))
 
-    def _outcomes(self, batch_id: str, number: int, venues: dict[str, str]) -> Iterator[dict[str, Any]]:
+    def _asked(self, entry_id: str | None, venues: dict[str, str]) -> list[str]:
+        """Give the orders of a document that waits in the inbox as planning will write them; none if it is gone."""
+        entries: Any = self.redis.xrange(keys.INBOX, entry_id, entry_id) if entry_id else []
+        if not entries:
+            return []
+        batch = load_batch(parse_document(entries[0][1]["batch"]))
+        needing = {account for account, venue in venues.items() if venue in VENUES and VENUES[venue].symbol_required}
+        orders = unique(batch.orders, needing.__contains__)
+        return [json.dumps([o.account, o.ref.kind, o.ref.value, o.ref.symbol]) for o in orders]
+
+    def _outcomes(
+        self, batch_id: str, number: int, venues: dict[str, str], asked: list[str]
+    ) -> Iterator[dict[str, Any]]:
+        number = len(asked) or number
         for start in range(0, number, PAGE):
             places = [str(place) for place in range(start, min(start + PAGE, number))]
             orders: list[Any] = self.redis.hmget(keys.orders(batch_id), places)
             standings: list[Any] = self.redis.hmget(keys.outcomes(batch_id), places)
-            for order, standing in zip(orders, standings, strict=True):
-                if order is not None:
-                    yield outcome(order, standing, venues)
+            waiting: list[Any] = asked[start : start + PAGE] or [None] * len(places)
+            for order, standing, given in zip(orders, standings, waiting, strict=True):
+                if order is not None or given is not None:
+                    yield outcome(order or given, standing, venues)
 
     def wait(self, batch_id: str, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait until a batch is done or refused, and give its report.
@@ -170,30 +226,41 @@ class Client:
         Raises WaitTimeout after *timeout_s* (the batch goes on), UnknownBatch if there is none.
         """
         until_ms = None if timeout_s is None else self._clock.now_ms() + timeout_s * 1000
-        for found in self.follow(batch_id, until_ms):
+        for found in self.follow(batch_id, until_ms, ends_only=True):
             if found["state"] in FINAL_STATES:
                 return found
         raise WaitTimeout(f"batch {batch_id} is not done after {timeout_s:g} s; it goes on")
 
-    def follow(self, batch_id: str, until_ms: float | None = None) -> Iterator[dict[str, Any]]:
-        """Give the report of a batch at every change, until it is done or refused, or *until_ms* has come."""
+    def follow(
+        self, batch_id: str, until_ms: float | None = None, *, ends_only: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Give the report of a batch at every change, until it is done or refused, or *until_ms* has come.
+
+        With *ends_only* changes in between are passed over, but for one a second.
+        """
         last = self._last_event()
         while True:
             found = self.report(batch_id)
             yield found
             if found["state"] in FINAL_STATES:
                 return
+            look_ms = self._clock.now_ms() + POLL_MS
             changed = False
             while not changed:
-                left_ms = POLL_MS if until_ms is None else min(POLL_MS, int(until_ms - self._clock.now_ms()))
+                now_ms = self._clock.now_ms()
+                left_ms = min(POLL_MS, max(1, look_ms - now_ms))
+                left_ms = left_ms if until_ms is None else min(left_ms, int(until_ms - now_ms))
                 if left_ms <= 0:
                     return
                 with _reachable(self._url):
                     answer: Any = self.redis.xread({keys.EVENTS: last}, count=PAGE, block=left_ms)
                 events = answer[0][1] if answer else []
                 last = events[-1][0] if events else last
-                # Without any event the state is read again: the stream is capped, and may be trimmed under us.
-                changed = not events or any(fields.get("batch_id") == batch_id for _, fields in events)
+                ours = [fields.get("type") for _, fields in events if fields.get("batch_id") == batch_id]
+                # Now and then the state is read again: the stream is capped, and may be trimmed under us.
+                changed = bool(ENDS & set(ours) if ends_only else ours) or self._clock.now_ms() >= look_ms
+                if not changed:
+                    self._clock.sleep(GATHER_MS / 1000)  # a busy stream would wake us for each event
 
     def _last_event(self) -> str:
         with _reachable(self._url):
@@ -219,13 +286,42 @@ class Client:
                 key.removeprefix(keys.worker("")) for key in self.redis.scan_iter(keys.worker("*"), count=PAGE)
             )
 
-    def pauses(self, accounts: list[str]) -> dict[str, str]:
-        """Say why and until when accounts pause; those that do not are left out."""
+    def beat(self, name: str) -> None:
+        """Say that the producer *name* lives, for [[heartbeats]] of the configuration."""
         with _reachable(self._url):
-            found: list[Any] = [self.redis.hmget(keys.account(a), "paused_until_ms", "pause_reason") for a in accounts]
-        now_ms = self._clock.now_ms()
-        left = ((name, int(until or 0) - now_ms, why) for name, (until, why) in zip(accounts, found, strict=True))
-        return {name: f"{ms / 1000:.1f} s more: {why}" for name, ms, why in left if ms > 0}
+            self.redis.set(keys.beat(name), self._clock.token(), px=BEAT_MS)
+
+    def heartbeat(self, name: str) -> dict[str, str]:
+        """Give what the workers' watch has written down of a heartbeat; empty if it has seen none."""
+        with _reachable(self._url):
+            fields: Any = self.redis.hgetall(keys.heartbeat(name))
+        return dict(fields)
+
+    def now_ms(self) -> int:
+        """Give the time that all parts share, in milliseconds since the epoch."""
+        with _reachable(self._url):
+            return self._now_ms()
+
+    def accounts(self) -> list[str]:
+        """Name the accounts that the workers have configured."""
+        with _reachable(self._url):
+            names: Any = self.redis.hkeys(keys.ACCOUNT_VENUES)
+        return sorted(names)
+
+    def pauses(self, accounts: Iterable[str]) -> dict[str, str]:
+        """Say why and until when accounts pause; those that do not are left out."""
+        names, found = list(accounts), dict[str, tuple[int, str]]()
+        with _reachable(self._url):
+            paused: Any = self.redis.smembers(keys.PAUSED)
+            listed: Any = self.redis.hgetall(keys.ACCOUNT_PAUSES) if paused else {}
+            now_ms = self._now_ms()
+            for key in paused:
+                until_ms, why = self.redis.hmget(key, "until_ms", "reason")
+                left_ms = int(until_ms or 0) - now_ms
+                for name in names:
+                    if left_ms > found.get(name, (0, ""))[0] and key in json.loads(listed.get(name, "[]")):
+                        found[name] = left_ms, str(why)
+        return {name: f"{ms / 1000:.1f} s more: {why}" for name, (ms, why) in sorted(found.items())}
 
 
 @contextmanager

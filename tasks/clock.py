@@ -3,7 +3,10 @@
 import random
 import time
 import uuid
+from threading import Lock
 from typing import Protocol
+
+from connectors.calls import Stamp
 
 STEP_MS = 1_000  # a clock that is set back by this is followed; less is a mistake of measuring
 
@@ -68,3 +71,31 @@ class SystemClock:
     def token(self) -> str:
         """Make a fresh UUID (version 4) in its canonical text form."""
         return str(uuid.uuid4())
+
+
+class VenueClock:
+    """An account's time as its venue sees it; shared by the account's callers."""
+
+    def __init__(self) -> None:
+        self._ahead_ms = 0
+        self._last_ms = 0
+        self._lock = Lock()
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the venue's clock is ahead of ours, in milliseconds."""
+        return self._ahead_ms
+
+    @ahead_ms.setter
+    def ahead_ms(self, ahead_ms: int) -> None:
+        with self._lock:
+            if abs(ahead_ms - self._ahead_ms) > STEP_MS:
+                self._last_ms = 0  # what was stamped by a clock so wrong was refused
+            self._ahead_ms = ahead_ms
+
+    def stamp(self, clock: Clock) -> Stamp:
+        """Make the stamp of one attempt.  No two have the same time: some venues take it for a nonce."""
+        token = clock.token()
+        with self._lock:
+            self._last_ms = max(self._last_ms + 1, clock.now_ms() + self._ahead_ms)
+            return Stamp(self._last_ms, token)

@@ -1,24 +1,23 @@
 """The batch document: the only place that turns a producer's JSON into a batch, or refuses it."""
 
 import json
-import math
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow.exceptions import SCHEMA
 
 from connectors.orders import IdKind, OrderRef
-from tasks.batch import Batch, Order, Priority
+from tasks.batch import EVERY_ACCOUNT, Batch, Order, Priority
 from tasks.errors import DocumentRefused
+from tasks.fields import MAX_ID_LENGTH, MAX_TEXT_LENGTH, Flag, Number, Text, WholeNumber, kind_of, text_trouble
+from tasks.selection import SelectionSchema
 
 MAX_ORDERS: Final = 100_000
-MAX_ID_LENGTH: Final = 500
-MAX_TEXT_LENGTH: Final = 200
-CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line separators
 MAX_ERRORS: Final = 100
 BATCH_ID: Final = r"\A[A-Za-z0-9._:-]{1,128}\Z"
+BATCH_ID_RULE: Final = "must be 1 to 128 of A-Z a-z 0-9 . _ : -"
 ID_FIELDS: Final = tuple(kind.value for kind in IdKind)
 ORDER_FIELDS: Final = frozenset({*ID_FIELDS, "symbol", "account"})
 ONE_ID: Final = f"give exactly one of {', '.join(ID_FIELDS)}"
@@ -36,13 +35,13 @@ def parse_document(raw: str | bytes) -> object:
 
 
 def load_batch(document: object, accounts: Collection[str] | None = None) -> Batch:
-    """Make a batch of a parsed document; with *accounts*, every order must name one of them.
+    """Make a batch of a parsed document; with *accounts*, every order and every sweep must name one of them.
 
     Raises DocumentRefused with every error listed (the first hundred, and how many more).
     """
     batch_id = usable_batch_id(document)
     if not isinstance(document, Mapping):
-        raise DocumentRefused([f"the document must be a JSON object, not {_kind(document)}"])
+        raise DocumentRefused([f"the document must be a JSON object, not {kind_of(document)}"])
     try:
         batch = cast("Batch", BatchSchema().load(document))
     except ValidationError as error:
@@ -61,6 +60,11 @@ def _strangers(document: Mapping[str, object], accounts: Collection[str]) -> lis
     rows = document.get("orders")
     default = document.get("account")
     given = [row.get("account") or default for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    select = document.get("select")
+    swept = select.get("accounts") if isinstance(select, dict) else None
+    if swept == [EVERY_ACCOUNT]:
+        return [] if accounts else ["select.accounts: no account is configured, so there is nothing to sweep"]
+    given += swept if isinstance(swept, list) else []
     strangers = sorted({name for name in given if isinstance(name, str)} - set(accounts))
     known = ", ".join(sorted(accounts)) or "none"
     return [f"account {name[:MAX_TEXT_LENGTH]!a} is not configured (configured: {known})" for name in strangers]
@@ -73,41 +77,6 @@ def usable_batch_id(document: object) -> str | None:
         return _BATCH_ID_FIELD.deserialize(value)
     except ValidationError:
         return None
-
-
-class _Text(fields.Field[str]):
-    """A string of at most ``longest`` characters; a ``free`` one is for people, and may be empty."""
-
-    def __init__(self, longest: int, *, free: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.longest = longest
-        self.free = free
-
-    def _deserialize(self, value: object, *_: object, **__: object) -> str:
-        trouble = _text_trouble(value, self.longest, free=self.free)
-        if trouble:
-            raise ValidationError(trouble)
-        return cast("str", value)
-
-
-class _Number(fields.Field[float]):
-    """A JSON number; a text that looks like one is none."""
-
-    def _deserialize(self, value: object, *_: object, **__: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValidationError(f"must be a number, not {_kind(value)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValidationError("must be a finite number")
-        return value
-
-
-class _Flag(fields.Field[bool]):
-    """JSON's true or false and nothing else."""
-
-    def _deserialize(self, value: object, *_: object, **__: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError(f"must be true or false, not {_kind(value)}")
-        return value
 
 
 class _Version(fields.Field[int]):
@@ -127,7 +96,7 @@ class _Orders(fields.Field[tuple[Order, ...]]):
     ) -> tuple[Order, ...]:
         del attr, kwargs
         if not isinstance(value, list):
-            raise ValidationError(f"must be an array, not {_kind(value)}")
+            raise ValidationError(f"must be an array, not {kind_of(value)}")
         if not value:
             raise ValidationError("must name at least one order")
         if len(value) > MAX_ORDERS:
@@ -149,14 +118,14 @@ class _Orders(fields.Field[tuple[Order, ...]]):
 def _order(row: object, default_account: object) -> Order | list[str]:
     """Read one order reference, or say all that is wrong with it."""
     if not isinstance(row, dict):
-        return [f"must be an object, not {_kind(row)}"]
+        return [f"must be an object, not {kind_of(row)}"]
     given = {name: value for name, value in row.items() if value is not None}
     errors = [f"{_quoted(name)} is not a known field" for name in row if name not in ORDER_FIELDS]
     ids = [name for name in ID_FIELDS if name in given]
     if len(ids) != 1:
         errors.append(f"{ONE_ID} (it has {' and '.join(ids) or 'none'})")
     for name in (*ids, "symbol", "account"):
-        trouble = _text_trouble(given[name], MAX_ID_LENGTH) if name in given else None
+        trouble = text_trouble(given[name], MAX_ID_LENGTH) if name in given else None
         if trouble:
             errors.append(f"{name} {trouble}")
     account = given.get("account", default_account)
@@ -167,13 +136,7 @@ def _order(row: object, default_account: object) -> Order | list[str]:
     return Order(str(account), OrderRef(IdKind(ids[0]), given[ids[0]], given.get("symbol")))
 
 
-_BATCH_ID_FIELD = fields.String(
-    allow_none=True, validate=validate.Regexp(BATCH_ID, error="must be 1 to 128 of A-Z a-z 0-9 . _ : -")
-)
-
-
-def _no_sweep(_: object) -> None:
-    raise ValidationError("sweeps are not supported by this version: list the orders")
+_BATCH_ID_FIELD = fields.String(allow_none=True, validate=validate.Regexp(BATCH_ID, error=BATCH_ID_RULE))
 
 
 class BatchSchema(Schema):
@@ -186,48 +149,52 @@ class BatchSchema(Schema):
 
     version = _Version(required=True)
     batch_id = _BATCH_ID_FIELD
-    account = _Text(MAX_ID_LENGTH, allow_none=True)
-    orders = _Orders(required=True)
+    account = Text(MAX_ID_LENGTH, allow_none=True)
+    orders = _Orders()
     priority = fields.String(
         load_default="risk", validate=validate.OneOf([p.value for p in Priority], error="must be one of {choices}")
     )
-    deadline_s = _Number(load_default=60, validate=validate.Range(1, 3600, error="must be from 1 to 3600"))
-    prove = _Flag(load_default=True)
-    requested_by = _Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
-    reason = _Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
-    select = fields.Raw(validate=_no_sweep)
-    max_orders = fields.Raw(validate=_no_sweep)
+    deadline_s = Number(load_default=60, validate=validate.Range(1, 3600, error="must be from 1 to 3600"))
+    prove = Flag(load_default=True)
+    requested_by = Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
+    reason = Text(MAX_TEXT_LENGTH, free=True, allow_none=True)
+    select = fields.Nested(SelectionSchema, allow_none=True)
+    max_orders = WholeNumber(
+        allow_none=True, validate=validate.Range(1, MAX_ORDERS, error=f"must be from 1 to {MAX_ORDERS:,}")
+    )
+    replay_of = fields.String(allow_none=True, validate=validate.Regexp(BATCH_ID, error=BATCH_ID_RULE))
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _one_way(self, _: object, given: Mapping[str, Any], **__: object) -> None:
+        """Hold a document to orders or a selection, and what belongs to one of them to that one."""
+        errors = {}
+        if given.get("select") is None:
+            if "orders" not in given:
+                errors["orders"] = ["must name the orders to cancel; or give select, to sweep what is open"]
+            if given.get("max_orders") is not None:
+                errors["max_orders"] = ["is for a sweep (select) only: leave it out"]
+        else:
+            if given.get("orders") is not None:
+                errors["orders"] = ["must not stand beside select: give the one or the other"]
+            if given.get("account") is not None:
+                errors["account"] = ["is for orders: name the accounts of a sweep in select.accounts"]
+        if errors:
+            raise ValidationError(cast("dict[str, Any]", errors))
 
     @post_load
     def _batch(self, data: dict[str, Any], **_: object) -> Batch:
         return Batch(
             batch_id=data.get("batch_id"),
-            orders=data["orders"],
+            orders=data.get("orders", ()),
             priority=Priority(data["priority"]),
             deadline_s=data["deadline_s"],
             prove=data["prove"],
             requested_by=data.get("requested_by"),
             reason=data.get("reason"),
+            select=data.get("select"),
+            max_orders=data.get("max_orders"),
+            replay_of=data.get("replay_of"),
         )
-
-
-def _text_trouble(value: object, longest: int, *, free: bool = False) -> str | None:
-    """Say what is wrong with a text; an id must be printable throughout, *free* text without control characters."""
-    if not isinstance(value, str):
-        return f"must be a string, not {_kind(value)}"
-    if not free and not value.strip():
-        return "must not be empty"
-    if len(value) > longest:
-        return f"has {len(value):,} characters; at most {longest} are taken"
-    if not value.isprintable() and (not free or any(unicodedata.category(c) in CONTROLS for c in value)):
-        return "must not contain control characters or other unprintable ones"
-    return None
-
-
-def _kind(value: object) -> str:
-    """Name the JSON type of *value*."""
-    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _quoted(name: object) -> str:
@@ -252,7 +219,8 @@ def _flatten(messages: object, path: str = "") -> list[str]:
     errors: list[str] = []
     items = messages.items() if isinstance(messages, dict) else ()
     for name, below in items:
-        here = _quoted(name)[1:-1] if not path else f"{path}.{_quoted(name)[1:-1]}"
+        parts = [path, "" if name == SCHEMA else _quoted(name)[1:-1]]  # what concerns an object as a whole has no name
+        here = ".".join(part for part in parts if part) or SCHEMA
         if isinstance(below, dict):
             errors += _flatten(below, here)
         else:

@@ -1,44 +1,40 @@
 """Work on one account's lane: claim, sign, call, read, settle, chunk after chunk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from threading import Lock
 
-from connectors.calls import Answer, Refusal, RefusalKind, Stamp, refuse
-from connectors.orders import OrderRef
-from connectors.outcomes import Evidence, Outcome, Status
-from connectors.transport import MaybeSent, NotSent
+from connectors.calls import Answer, Refusal, RefusalKind, Scope, Usage, refuse
+from connectors.orders import IdKind, OrderRef
+from connectors.outcomes import Evidence, Status
+from connectors.transport import MaybeSent, NotSent, Withheld
 from tasks.batch import Account
-from tasks.clock import Clock
-from tasks.fold import NEVER_TRIED, Standing, strength
-from tasks.ports import Claim, ClaimKind, Line, Log, Part, Settled, Settlement, Store, Wait, Why
-from tasks.report import details
-from tasks.retry import STEPS, Step, account_pause_ms, pause_ms
+from tasks.clock import Clock, VenueClock
+from tasks.fold import NEVER_TRIED, Standing
+from tasks.ports import Claim, ClaimKind, Grant, Line, Log, Next, Part, Pause, Settlement, Store, Wait, Why
+from tasks.proof import Proof, known_as, to_read
+from tasks.retry import STEPS, Step, Stop, pause_ms, stop_for
+from tasks.standings import all_of, read_standings, standing_of, standings_of, tried_again
+from tasks.sweep import Sweeper
 
-NAP_MS = 25
+DEADLY = 3  # deaths of workers on one chunk until it is taken apart
 ANSWER_LENGTH = 1_000  # bytes of an unlisted answer in the log
 LATE = "the deadline came before it could be sent"
+ELSEWHERE = "the deadline came while another batch's cancel of it was in flight"
 LOST = "the worker that had sent it, or was about to, is gone"
 
 
-class VenueClock:
-    """An account's time as its venue sees it; shared by the account's loops."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt at a call gave: an answer, when it left (0: it did not), and what its headers tell."""
 
-    def __init__(self) -> None:
-        self.ahead_ms = 0  # how far the venue's clock is ahead of ours
-        self._last_ms = 0
-        self._lock = Lock()
-
-    def stamp(self, clock: Clock) -> Stamp:
-        """Make the stamp of one attempt.  No two have the same time: some venues take it for a nonce."""
-        with self._lock:
-            self._last_ms = max(self._last_ms + 1, clock.now_ms() + self.ahead_ms)
-            return Stamp(self._last_ms, clock.token())
+    answer: Answer
+    sent_ms: int = 0
+    usages: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """All that it takes to work on one account's lane.  Safe to run in several threads at once.
+    """All that it takes to work on one account's lane.  Safe to use from several threads at once.
 
     ``ended`` is told the id of each batch that a settlement ends.
     """
@@ -52,124 +48,198 @@ class Drain:
     ended: Callable[[str], None]
     unlisted: set[str] = field(default_factory=set)  # codes that were told already
 
-    def run(self, until_ms: int, claimed: Callable[[int], None], stopped: Callable[[], bool]) -> Wait | None:
-        """Work until *until_ms*, until nothing can be claimed before it, or until *stopped*.
+    @property
+    def sweeper(self) -> Sweeper:
+        """What lists for this account."""
+        return Sweeper(self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self._heed)
 
-        *claimed* is told how many chunks were ready behind each that was claimed.  Gives the reason for
-        stopping early, or None if the time ran out with work perhaps left.
+    def work_on(self, claim: Claim, go_on: Callable[[], bool]) -> Wait:
+        """Carry out what *claim* permits and settle it, then what can be claimed next, for as long as *go_on*.
+
+        Gives what to wait for before more can be claimed.
         """
-        while not stopped():
+        while True:
+            try:
+                settlement = self._carry_out(claim)
+            except Exception:
+                if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:  # the store was away: its heart beats, so nobody
+                    self.store.release(claim, self.clock.now_ms())  # else would take the chunk for a minute
+                raise
             now_ms = self.clock.now_ms()
-            if now_ms >= until_ms:
-                return None
-            claim = self.store.claim(self.account, now_ms)
-            if isinstance(claim, Wait):
-                if claim.why is Why.FULL or claim.until_ms is None or claim.until_ms >= until_ms:
-                    return claim
-                # In short naps: a kill may come, and need no waiting at all.
-                self.clock.sleep(min(NAP_MS, claim.until_ms - now_ms) / 1000)
-                continue
-            claimed(claim.behind)
-            self.work(claim)
-        return None
+            if settlement is None:
+                self.store.release(claim, now_ms)
+                return Wait(Why.WITHHELD)
+            if go_on():
+                settled, grant = self.store.turn(claim, settlement, now_ms)
+            else:
+                settled, grant = self.store.settle(claim, settlement, now_ms), Grant((), Wait(Why.MORE))
+            if settled.ended:
+                self._tell_end(claim.batch_id)
+            if not grant.claims:
+                return grant.wait
+            (claim,) = grant.claims
 
-    def work(self, claim: Claim) -> Settled:
-        """Carry out what *claim* permits, and settle it."""
-        send = claim.kind is ClaimKind.SEND
-        settlement = self._send(claim) if send else leftover(claim, self.clock.now_ms())
-        settled = self.store.settle(claim, settlement, self.clock.now_ms())
-        if settled.ended:
-            self.ended(claim.batch_id)
-        return settled
+    def _tell_end(self, batch_id: str) -> None:
+        try:
+            self.ended(batch_id)
+        except Exception as error:  # noqa: BLE001  # a chunk may have been claimed already, and is yet to be sent
+            self.log.warning("batch.end_not_told", batch=batch_id, error=repr(error))
 
-    def _send(self, claim: Claim) -> Settlement:
+    def _carry_out(self, claim: Claim) -> Settlement | None:
+        """Give what there is to settle; None if nothing was sent and the permission has run out."""
+        if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:
+            return self.sweeper.look_up(claim) if claim.kind is ClaimKind.LIST else self.sweeper.sweep(claim)
+        if claim.kind not in {ClaimKind.SEND, ClaimKind.QUERY}:
+            paused = self._why_paused(claim) if claim.kind is ClaimKind.LATE else None
+            return leftover(claim, self.account.venue.resend_safe, self.clock.now_ms(), paused)
         started_ms = self.clock.now_ms()
-        answer, calls = self._call(claim)
+        orders = self._orders(claim)
+        try:
+            attempt = self._call(claim, orders)
+        except Withheld:
+            if self.clock.now_ms() < claim.deadline_ms:
+                self.log.info("call.withheld", account=self.account.name, chunk=claim.chunk_id)
+                return None
+            attempt = Attempt(all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, LATE))
         now_ms = self.clock.now_ms()
-        log = self.log.info if answer.refusal is None else self.log.warning
+        refusal = attempt.answer.refusal
+        log = self.log.info if refusal is None else self.log.warning
         log(
-            "call.answered" if calls else "call.not_sent",
+            "call.answered" if attempt.sent_ms else "call.not_sent",
             batch=claim.batch_id,
             account=self.account.name,
             chunk=claim.chunk_id,
+            kind=claim.kind.value,
             attempt=claim.attempt,
             orders=len(claim.orders),
             ms=now_ms - started_ms,
-            refusal=answer.refusal and answer.refusal.kind.value,
-            code=answer.refusal and answer.refusal.code,
-            message=answer.refusal and answer.refusal.message,
+            refusal=refusal and refusal.kind.value,
+            code=refusal and refusal.code,
+            message=refusal and refusal.message,
         )
-        return self._decide(claim, answer, calls, now_ms)
+        # The permission may be written down for a time to come.
+        self._heed(refusal, min(claim.permitted_ms, started_ms), now_ms)
+        if claim.kind is ClaimKind.QUERY:
+            return self._decide_read(claim, orders, attempt, now_ms)
+        return self._decide(claim, attempt, now_ms)
 
-    def _call(self, claim: Claim) -> tuple[Answer, int]:
-        """Make one attempt.  Gives what is known of each order now, and how many calls that took."""
+    def _why_paused(self, claim: Claim) -> str | None:
+        try:
+            return self.store.paused_at(claim.account, claim.deadline_ms)
+        except Exception as error:  # noqa: BLE001  # the chunk is in our hands and must be settled without the reason
+            self.log.warning("account.pause_unknown", account=claim.account, error=repr(error))
+            return None
+
+    def _orders(self, claim: Claim) -> tuple[OrderRef, ...]:
+        """Name the orders of *claim* by the venue's own ids, where those are known of all."""
+        known = tuple(map(known_as, claim.orders, claim.known))
+        return known if len({order.kind for order in known}) == 1 else claim.orders
+
+    def _call(self, claim: Claim, orders: tuple[OrderRef, ...]) -> Attempt:
+        """Make one attempt.  Raises Withheld if nothing was sent because it had become too late."""
         venue = self.account.venue
+        build, read = venue.build_cancel, venue.read_cancel
+        if claim.kind is ClaimKind.QUERY:
+            build, read = venue.queries[claim.query].build, venue.queries[claim.query].read
+        sent_ms = 0
+
+        def may_send() -> bool:
+            nonlocal sent_ms
+            sent_ms = self.clock.now_ms()
+            return sent_ms < min(claim.use_by_ms, claim.deadline_ms)
+
         try:
-            request = venue.build_cancel(claim.orders, self.account.credentials, self.venue_clock.stamp(self.clock))
+            request = build(orders, self.account.credentials, self.venue_clock.stamp(self.clock))
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost one chunk, not the lane
-            return self._not_built(claim, type(error).__name__), 0  # its text may hold a credential
-        if self.clock.now_ms() >= claim.deadline_ms:
-            return Answer(tuple(Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, LATE) for o in claim.orders)), 0
+            return self._not_built(claim, type(error).__name__)  # its text may hold a credential
         try:
-            response = self.line.send(request)
+            response = self.line.send(request, may_send)
+        except Withheld:
+            raise
         except NotSent as error:
             refusal = Refusal(RefusalKind.UNAVAILABLE, message=str(error))
-            outcomes = (Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, str(error)) for o in claim.orders)
-            return Answer(tuple(outcomes), refusal), 0
+            return Attempt(replace(all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, str(error)), refusal=refusal))
         except MaybeSent as error:
-            return refuse(claim.orders, Refusal(RefusalKind.UNCERTAIN, message=str(error))), 1
+            return Attempt(refuse(claim.orders, Refusal(RefusalKind.UNCERTAIN, message=str(error))), sent_ms)
         except ValueError as error:
-            return self._not_built(claim, str(error)), 0
+            return self._not_built(claim, str(error))
         response = replace(response, body=self.account.credentials.hide_in(response.body))
-        answer = venue.read_cancel(claim.orders, response)
+        answer = read(orders, response)
         if answer.unlisted is not None and answer.unlisted not in self.unlisted:
             self.unlisted.add(answer.unlisted)
             words = response.body[:ANSWER_LENGTH].decode("utf-8", "replace")
             status, code = response.status, answer.unlisted
             self.log.warning("venue.unlisted_code", venue=venue.name, code=code, status=status, answer=words)
-        return answer, 1
+        return Attempt(answer, sent_ms, venue.read_usage(response.headers) if venue.read_usage else ())
 
-    def _not_built(self, claim: Claim, fault: str) -> Answer:
+    def _not_built(self, claim: Claim, fault: str) -> Attempt:
         self.log.warning("call.not_built", account=self.account.name, chunk=claim.chunk_id, error=fault)
         message = f"ripcord could not build the call: {fault}"
-        outcomes = (Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, message) for o in claim.orders)
-        return Answer(tuple(outcomes))
+        return Attempt(all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, message))
 
-    def _decide(self, claim: Claim, answer: Answer, calls: int, now_ms: int) -> Settlement:
-        """Choose what follows *answer*: the end, the same again later, or halves."""
+    def _heed(self, refusal: Refusal | None, since_ms: int, now_ms: int) -> None:
+        """Let all wait whom the refusal of a call begun at *since_ms* concerns; measure the clock if that was why."""
+        stop = refusal and stop_for(refusal.kind, refusal.pause_ms)
+        if refusal is not None and stop:
+            self._pause(refusal, stop, since_ms, now_ms)
+        if refusal is not None and refusal.kind is RefusalKind.CLOCK:
+            self.measure_clock()
+
+    def _decide(self, claim: Claim, attempt: Attempt, now_ms: int) -> Settlement:
+        """Choose what follows the answer to a cancel: the end, the same again later, halves, or reading back."""
+        answer = attempt.answer
         refusal = answer.refusal
         step = Step.END if refusal is None else STEPS[refusal.kind]
         if step is Step.HALVE and len(claim.places) == 1:
             step = Step.END
-        if refusal is not None:
-            self._pause(refusal, now_ms)
-            if refusal.kind is RefusalKind.CLOCK:
-                self.measure_clock()
-        standings = _standings(claim, answer.outcomes, now_ms)
-        siblings = tuple((o.order, _standing(o, claim.attempt, now_ms)) for o in answer.siblings)
+        # Of a chunk that is halved nothing is known yet: one of its orders, not all, is at fault.
+        standings = () if step is Step.HALVE else standings_of(claim, answer.outcomes, now_ms)
         again: tuple[Part, ...] = ()
         if step is Step.AGAIN:
-            wait_ms = pause_ms(claim.attempt, self.clock.fraction())
-            again = (Part(claim.places, now_ms + wait_ms),)
+            again = (Part(claim.places, now_ms + pause_ms(claim.attempt, self.clock.fraction())),)
         elif step is Step.HALVE:
-            # Nothing is known of the orders yet: one of them, not all, is at fault.
-            standings = ()
-            middle = (len(claim.places) + 1) // 2
-            again = (Part(claim.places[:middle], now_ms), Part(claim.places[middle:], now_ms))
-        return Settlement(standings, calls, siblings, again)
+            again = _halves(claim, now_ms)
+        elif attempt.sent_ms:
+            again = to_read(claim, standings, self.account.venue, now_ms)
+        siblings = tuple((o.order, standing_of(o, claim.attempt, now_ms)) for o in answer.siblings)
+        return self._settlement(attempt, standings + tried_again(claim, now_ms), again, siblings)
 
-    def _pause(self, refusal: Refusal, now_ms: int) -> None:
-        wait_ms = account_pause_ms(refusal.kind, refusal.pause_ms)
-        if wait_ms is None:
-            return
+    def _decide_read(self, claim: Claim, orders: tuple[OrderRef, ...], attempt: Attempt, now_ms: int) -> Settlement:
+        """Choose what follows the answer to a query."""
+        proof = Proof(self.account, now_ms, self.clock.fraction())
+        found = proof.after_query(claim, orders, attempt.answer)
+        return self._settlement(attempt, read_standings(claim, found, now_ms), found.parts)
+
+    def _settlement(
+        self,
+        attempt: Attempt,
+        standings: tuple[tuple[int, Standing], ...],
+        again: tuple[Part, ...],
+        siblings: tuple[tuple[OrderRef, Standing], ...] = (),
+    ) -> Settlement:
+        refusal = attempt.answer.refusal
+        return Settlement(
+            standings,
+            calls=int(attempt.sent_ms > 0),
+            siblings=siblings,
+            again=again,
+            sent_ms=attempt.sent_ms,
+            well=attempt.sent_ms > 0 and (refusal is None or stop_for(refusal.kind, refusal.pause_ms) is None),
+            usages=attempt.usages,
+        )
+
+    def _pause(self, refusal: Refusal, stop: Stop, since_ms: int, now_ms: int) -> None:
         reason = " ".join(part for part in (refusal.kind, refusal.code, refusal.message) if part)
+        scope = refusal.scope if not stop.trial else Scope.ACCOUNT  # a trial is made by each account for itself
+        pause = Pause(scope, stop.wait_ms, stop.longest_ms, reason, not stop.trial, since_ms, stop.patience)
         try:
-            paused = self.store.pause(self.account.name, now_ms + wait_ms, reason, now_ms)
+            until_ms = self.store.pause(self.account.name, pause, now_ms)
         except Exception as error:  # noqa: BLE001  # what the call taught is yet to be settled, whatever the store has
             self.log.warning("account.not_paused", account=self.account.name, error=repr(error))
             return
-        if paused:
-            self.log.warning("account.paused", account=self.account.name, ms=wait_ms, reason=reason)
+        if until_ms is not None:
+            name = self.account.name
+            self.log.warning("account.paused", account=name, scope=scope.value, ms=until_ms - now_ms, reason=reason)
 
     def measure_clock(self) -> None:
         """Ask the venue for its time, where it tells it; a failure leaves the offset as it was."""
@@ -187,32 +257,41 @@ class Drain:
             self.log.info("venue.clock", account=self.account.name, ahead_ms=self.venue_clock.ahead_ms)
 
 
-def leftover(claim: Claim, now_ms: int) -> Settlement:
-    """Settle a chunk that is not to be sent (any more).
+def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused: str | None = None) -> Settlement:
+    """Settle a chunk that is not to be sent now, or was in the hands of a worker that is gone.
 
-    What waited past its deadline was not sent by us now, whatever an earlier attempt learned stands.  What
-    was in the hands of a worker that is gone may have been executed.
+    What waited past its deadline was not sent by us now, whatever an earlier attempt learned stands; *paused* is
+    why its account waited then.  What a worker had in hands may have been executed.  It is sent again where its
+    orders' ids name them for ever (*resend_safe*); a chunk on which workers died again and again in halves.
     """
     if claim.kind is ClaimKind.MOOT:
         return Settlement(())
+    if claim.kind is ClaimKind.SWEEP:
+        # At the deadline what its last listing showed stands.
+        return Settlement((), again=() if now_ms >= claim.deadline_ms else (Part((), now_ms, Next.SWEEP),))
+    if claim.kind in {ClaimKind.QUERY, ClaimKind.LIST}:
+        return Settlement((), again=(Part(claim.places, now_ms, Next.READ),))
     if claim.kind is ClaimKind.SEND:
-        outcomes = [Outcome(o, Status.UNKNOWN, Evidence.NO_ANSWER, None, LOST) for o in claim.orders]
-        return Settlement(_standings(claim, outcomes, now_ms), calls=1)
-    outcomes = [Outcome(o, Status.NOT_SENT, Evidence.NOT_SENT, None, LATE) for o in claim.orders]
+        lost = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, LOST).outcomes, now_ms)
+        again: tuple[Part, ...] = ()
+        poisonous = claim.deaths >= DEADLY
+        safe = all(order.kind in resend_safe for order in claim.orders)
+        if poisonous and len(claim.places) == 1:
+            again = ()  # whoever sends it dies
+        elif safe and now_ms < claim.deadline_ms:
+            again = _halves(claim, now_ms) if poisonous else (Part(claim.places, now_ms),)
+        elif claim.prove and now_ms < claim.deadline_ms:
+            again = (Part(claim.places, now_ms, Next.READ),)
+        return Settlement(lost, calls=1, again=again, sent_ms=min(claim.permitted_ms, now_ms))
+    outcomes = all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, f"{LATE}: {paused}" if paused else LATE).outcomes
     # A little weaker than an earlier attempt that was not executed, so that the venue's own words are kept.
-    standings = (replace(s, strength=NEVER_TRIED) for _, s in _standings(claim, outcomes, now_ms))
-    return Settlement(tuple(zip(claim.places, standings, strict=True)))
+    standings = [replace(s, strength=NEVER_TRIED) for _, s in standings_of(claim, outcomes, now_ms)]
+    # What another batch is canceling just now may be gone in a moment.
+    doubts = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, ELSEWHERE).outcomes, now_ms)
+    chosen = zip(claim.places, standings, doubts, strict=True)
+    return Settlement(tuple(doubt if place in claim.elsewhere else (place, one) for place, one, doubt in chosen))
 
 
-def _standings(claim: Claim, outcomes: Sequence[Outcome], at_ms: int) -> tuple[tuple[int, Standing], ...]:
-    paired = zip(claim.places, outcomes, strict=True)
-    return tuple((place, _standing(outcome, claim.attempt, at_ms)) for place, outcome in paired)
-
-
-def _standing(outcome: Outcome, attempt: int, at_ms: int) -> Standing:
-    return Standing(strength(outcome), at_ms, outcome.status, details(outcome, attempt))
-
-
-def invalid(order: OrderRef, reason: str, now_ms: int) -> Standing:
-    """Give the standing of a reference that its venue cannot take; it is never sent."""
-    return _standing(Outcome(order, Status.INVALID, Evidence.REFERENCE, None, reason), 0, now_ms)
+def _halves(claim: Claim, now_ms: int) -> tuple[Part, ...]:
+    middle = (len(claim.places) + 1) // 2
+    return Part(claim.places[:middle], now_ms), Part(claim.places[middle:], now_ms)

@@ -24,6 +24,10 @@ class UnknownBatch(RipcordError, LookupError):
         super().__init__(f"no batch with the id {batch_id!r} is known")
 
 
+class NotReplayable(RipcordError, ValueError):
+    """A batch that is not done, or was refused: there is nothing yet, or nothing at all, to do again."""
+
+
 class BadAddress(RipcordError, ValueError):
     """The address of Redis cannot be one."""
 

@@ -1,14 +1,17 @@
 """Which of two outcomes of one order stands; pure, and independent of the order in which they arrive."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from connectors.outcomes import Evidence, Outcome, Status
 
-# A stronger status never gives way to a weaker one.  What was never sent says least.  A refusal of a whole
-# call names no order, so it must not hide that an earlier attempt may have been executed; a refusal that
-# names the order does (see strength).  Whatever proves that an order is gone stands above all the rest.
+# A stronger status never gives way to a weaker one.  What was never sent says least.  A refusal must not hide that
+# another attempt may have been executed, or was accepted: batches may overlap, so it need not be an earlier one.  One
+# that names the order says more than one of a whole call (see strength).  Whatever proves that an order is gone
+# stands above all the rest.
 STRENGTH: Mapping[Status, int] = MappingProxyType(
     {
         Status.PENDING: 0,
@@ -25,7 +28,7 @@ STRENGTH: Mapping[Status, int] = MappingProxyType(
     }
 )
 NEVER_TRIED = 15  # not sent, and no attempt has anything to tell
-REFUSED_BY_NAME = 60
+REFUSED_BY_NAME = 35
 GONE = 90  # at this strength and above nothing is left to do for an order
 
 
@@ -51,6 +54,12 @@ class Standing:
     def text(self) -> str:
         """Write it as ``strength|at_ms|status|details``, digits padded so that texts compare like standings."""
         return f"{self.strength:02d}|{self.at_ms:015d}|{self.status}|{self.details}"
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The details as a mapping: evidence, code, message, filled_qty, order_id, attempts, where there are any."""
+        found: dict[str, Any] = json.loads(self.details)
+        return found
 
     @classmethod
     def read(cls, text: str) -> "Standing":

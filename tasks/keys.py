@@ -1,6 +1,6 @@
 """The names of Redis' keys; the only place that spells them (the scripts get them from here).
 
-Readers may use ``INBOX``, ``EVENTS``, ``batch()`` and ``BATCHES``: docs/operations.md says what they hold.
+Others may use ``INBOX``, ``EVENTS``, ``batch()``, ``BATCHES`` and ``beat()``: docs/operations.md says what they hold.
 """
 
 from typing import Final
@@ -16,6 +16,9 @@ BATCHES: Final = PREFIX + "batches"  # sorted set: batch id by the time of submi
 DEADLINES: Final = PREFIX + "deadlines"  # sorted set: running batch id by its deadline
 ACCOUNTS: Final = PREFIX + "accounts"  # set: accounts that ever had work
 ACCOUNT_VENUES: Final = PREFIX + "venues"  # hash: account -> venue, as the workers have them configured
+ACCOUNT_NAMING: Final = PREFIX + "naming"  # hash: account -> '1' if a symbol tells orders apart, and lasting id kinds
+ACCOUNT_PAUSES: Final = PREFIX + "pauses"  # hash: account -> the keys of the pauses that stop it, as a JSON array
+PAUSED: Final = PREFIX + "paused"  # set: keys of the pauses that were not ended yet
 AWAITED: Final = PREFIX + "awaited"  # set: batches for which Celery tasks wait
 WORKERS: Final = PREFIX + "workers"  # sorted set: worker id by its last heartbeat
 WATCH: Final = PREFIX + "watch"  # string: the worker that holds the watch
@@ -61,14 +64,49 @@ def lane(account: str, priority: Priority) -> str:
     return f"{PREFIX}lane:{account}:{priority}"
 
 
+def proof_lane(account: str, priority: Priority) -> str:
+    """Sorted set: batch id by the time from which some of its orders are to be read back."""
+    return f"{PREFIX}lane:{account}:{priority}.proof"
+
+
+def proof(account: str, batch_id: str) -> str:
+    """Sorted set: place and mode of orders to be read back, by the time from which on."""
+    return f"{PREFIX}proof:{account}:{batch_id}"
+
+
+def spaces(batch_id: str) -> str:
+    """Hash: place -> the venue's namespace of an order that is canceled by a call of its own."""
+    return f"{PREFIX}spaces:{batch_id}"
+
+
 def flights(account: str) -> str:
     """Sorted set: chunk id in a worker's hands by the time of its claim."""
     return f"{PREFIX}flights:{account}"
 
 
 def account(name: str) -> str:
-    """Hash: until when and why the account pauses, and the last token given."""
+    """Hash: the last token given for a claim of the account."""
     return f"{PREFIX}account:{name}"
+
+
+def pause(scope: str, who: str) -> str:
+    """Hash: until when and why an account, or all with a key or behind an IP, waits; and how often it had to."""
+    return f"{PREFIX}pause:{scope}:{who}"
+
+
+def busy(account: str) -> str:
+    """Hash: order of the account whose cancel is in flight -> ``chunk place``."""
+    return f"{PREFIX}busy:{account}"
+
+
+def followers(chunk_id: str) -> str:
+    """List: ``place batch place chunk`` of orders in other batches that wait for this chunk's answer."""
+    return f"{PREFIX}followers:{chunk_id}"
+
+
+def gone(account: str) -> str:
+    """Prefix of hashes: order that ended in the last minutes -> its standing, for batches that come later."""
+    return f"{PREFIX}gone:{account}:"
 
 
 def limit(venue: str, name: str, scope: str, per_ms: int) -> str:
@@ -79,3 +117,13 @@ def limit(venue: str, name: str, scope: str, per_ms: int) -> str:
 def worker(worker_id: str) -> str:
     """String that lives as long as the worker's heartbeat."""
     return f"{PREFIX}worker:{worker_id}"
+
+
+def beat(name: str) -> str:
+    """String that a producer sets again and again to say that it lives; any value, any expiry."""
+    return f"{PREFIX}beat:{name}"
+
+
+def heartbeat(name: str) -> str:
+    """Hash: what the watch has seen of a producer's beats, and when it fired."""
+    return f"{PREFIX}heartbeat:{name}"

@@ -1,6 +1,6 @@
 """Plan a batch into venue calls; pure."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import zip_longest
 
 from tasks.batch import Account, Accounts, Batch, Chunk, Order, Plan
@@ -13,7 +13,7 @@ def plan(batch: Batch, accounts: Accounts) -> Plan:
     calls first, so that no account waits for another's chunks to be written.  Raises KeyError for an
     account that is not in *accounts*.
     """
-    orders = _unique(batch.orders, accounts)
+    orders = unique(batch.orders, lambda name: accounts[name].venue.symbol_required)
     invalid: dict[int, str] = {}
     groups: dict[str, dict[Hashable, list[int]]] = {}
     for place, order in enumerate(orders):
@@ -29,11 +29,11 @@ def plan(batch: Batch, accounts: Accounts) -> Plan:
     return Plan(orders, chunks, invalid)
 
 
-def _unique(orders: Iterable[Order], accounts: Accounts) -> tuple[Order, ...]:
-    """Keep the first of each order; a symbol tells orders apart only where the venue needs it."""
+def unique(orders: Iterable[Order], needs_symbol: Callable[[str], bool]) -> tuple[Order, ...]:
+    """Keep the first of each order; a symbol tells orders apart only in an account that *needs_symbol*."""
     first: dict[Hashable, Order] = {}
     for order in orders:
-        symbol = order.ref.symbol if accounts[order.account].venue.symbol_required else None
+        symbol = order.ref.symbol if needs_symbol(order.account) else None
         first.setdefault((order.account, order.ref.kind, order.ref.value, symbol), order)
     return tuple(first.values())
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from connectors.orders import IdKind
 from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
@@ -10,6 +10,8 @@ from tasks.fold import Standing
 
 EXIT_CODES: Mapping[str | None, int] = {"flat": 0, "not_flat": 1, "unproven": 3}
 REFUSED_EXIT_CODE = 2
+SWEEP_FIELD: Final = "sweep:"
+COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one for every call
 
 
 def details(outcome: Outcome, attempts: int) -> str:
@@ -22,8 +24,7 @@ def details(outcome: Outcome, attempts: int) -> str:
         "order_id": outcome.order_id,
         "attempts": attempts,
     }
-    given = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(given, ensure_ascii=True, separators=(",", ":"))
+    return COMPACT({name: value for name, value in fields.items() if value is not None})
 
 
 def report(batch: Mapping[str, str]) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def report(batch: Mapping[str, str]) -> dict[str, Any]:
     return {
         "batch_id": batch["batch_id"],
         "state": state,
-        "verdict": verdict(by_verdict, orders) if state == "done" else None,
+        "verdict": verdict(by_verdict, orders, swept=is_swept(batch)) if state == "done" else None,
         "orders": orders,
         "gone": by_verdict[Verdict.GONE],
         "live": by_verdict[Verdict.LIVE],
@@ -70,11 +71,28 @@ def progress(batch: Mapping[str, str]) -> dict[str, dict[str, int]]:
     return dict(sorted(found.items()))
 
 
-def verdict(by_verdict: Mapping[Verdict, int], orders: int) -> str:
-    """Say of a batch that is done: flat, not_flat (an order is known to live) or unproven."""
+def verdict(by_verdict: Mapping[Verdict, int], orders: int, *, swept: bool = True) -> str:
+    """Say of a batch that is done: flat, not_flat (an order is known to live) or unproven.
+
+    *swept* is False if orders that nobody has found may be open, and then the batch is never flat.
+    """
     if by_verdict[Verdict.LIVE]:
         return "not_flat"
-    return "flat" if by_verdict[Verdict.GONE] == orders else "unproven"
+    return "flat" if swept and by_verdict[Verdict.GONE] == orders else "unproven"
+
+
+def is_swept(batch: Mapping[str, str]) -> bool:
+    """Say whether nothing can be open but the batch's orders: a sweep must have shown every account empty."""
+    if "select" not in batch:
+        return True
+    return 0 < int(batch.get("sweeps", 0)) == int(batch.get("swept", 0))
+
+
+def sweeps(batch: Mapping[str, str]) -> dict[str, str]:
+    """Say of each account of a sweep what its last listing showed: ``empty``, or what is open or in the way."""
+    return {
+        name.removeprefix(SWEEP_FIELD): shown for name, shown in sorted(batch.items()) if name.startswith(SWEEP_FIELD)
+    }
 
 
 def exit_code(finished: Mapping[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """What to do after a refusal, and how long to wait; pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -8,8 +9,6 @@ from connectors.calls import RefusalKind
 
 FIRST_PAUSE_MS = 100
 LONGEST_PAUSE_MS = 5_000
-RATE_PAUSE_MS = 1_000  # a rate limit was hit and the venue does not say for how long
-CREDENTIALS_PAUSE_MS = 15_000  # one call in this time is a trial, not hammering
 
 
 class Step(StrEnum):
@@ -24,11 +23,37 @@ STEPS: Mapping[RefusalKind, Step] = MappingProxyType(
     {
         RefusalKind.RATE_LIMIT: Step.AGAIN,
         RefusalKind.UNAVAILABLE: Step.AGAIN,
+        RefusalKind.MARKET_CLOSED: Step.AGAIN,
         RefusalKind.CLOCK: Step.AGAIN,
         RefusalKind.CREDENTIALS: Step.END,
         RefusalKind.REFERENCE: Step.HALVE,
         RefusalKind.CALL: Step.END,
         RefusalKind.UNCERTAIN: Step.END,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How long a failure stops its scope: ``wait_ms`` at first, doubling up to ``longest_ms`` when it comes again.
+
+    With ``trial`` the first call afterwards goes alone.  ``patience`` failures in a row stop nobody yet.
+    """
+
+    wait_ms: int
+    longest_ms: int
+    trial: bool
+    patience: int = 0
+
+
+# All numbers are ours, for venues that do not say for how long.  A key that is refused is tried rarely: one call in
+# this time is a trial, not hammering.  A venue that is down is tried soon, and less and less often.
+STOPS: Mapping[RefusalKind, Stop] = MappingProxyType(
+    {
+        RefusalKind.RATE_LIMIT: Stop(wait_ms=1_000, longest_ms=300_000, trial=False),
+        RefusalKind.UNAVAILABLE: Stop(wait_ms=100, longest_ms=5_000, trial=True, patience=2),
+        RefusalKind.UNCERTAIN: Stop(wait_ms=100, longest_ms=5_000, trial=True, patience=2),
+        RefusalKind.CREDENTIALS: Stop(wait_ms=15_000, longest_ms=60_000, trial=True),
     }
 )
 
@@ -42,15 +67,10 @@ def pause_ms(attempt: int, fraction: float) -> int:
     return full // 2 + int(full / 2 * fraction)
 
 
-def account_pause_ms(kind: RefusalKind, asked_ms: int | None) -> int | None:
-    """Say for how long a refusal stops the whole account; None if it does not.
+def stop_for(kind: RefusalKind, asked_ms: int | None) -> Stop | None:
+    """Say for how long a failure of *kind* stops everyone whom it concerns; None if it stops nobody.
 
     *asked_ms* is what the venue asked for, where it did.
     """
-    if kind is RefusalKind.CREDENTIALS:
-        return CREDENTIALS_PAUSE_MS
-    if kind is RefusalKind.RATE_LIMIT:
-        return RATE_PAUSE_MS if asked_ms is None else asked_ms
-    if kind is RefusalKind.UNAVAILABLE:
-        return asked_ms
-    return None
+    stop = STOPS.get(kind)
+    return stop and (stop if asked_ms is None else replace(stop, wait_ms=max(asked_ms, 1), patience=0))

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from connectors.calls import Answer, Refusal, RefusalKind, Request, Response, Stamp, refuse
+from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Scope, Stamp, refuse
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from connectors.reading import field as value_of
 from connectors.reading import parse_json, rows
 from connectors.registry import VENUES
-from connectors.venue import Limit, Scope, Venue
+from connectors.transport import NotSent, Withheld, always
+from connectors.venue import Venue
 from tasks.batch import Account
 from tasks.fold import GONE, Standing, fold
-from tasks.ports import Claim, ClaimKind, Settled, Settlement, Wait, Why
+from tasks.ports import Claim, ClaimKind, Grant, Pause, Settled, Settlement, Wait, Why
 
 START_MS = 1_763_632_800_000
 SECRET = "s3cr3t-of-the-account"
@@ -74,12 +75,19 @@ Reply = Response | Exception | Callable[[Request], Response]
 
 @dataclass
 class FakeLine:
-    """A line that gives one prepared reply after the other, and the last one for ever."""
+    """A line that gives one prepared reply after the other, and the last one for ever.
+
+    Leave to send is asked for once a connection stands, so not where the reply is that there is none.
+    """
 
     replies: deque[Reply]
     requests: list[Request] = field(default_factory=list)
+    withheld: list[Request] = field(default_factory=list)
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, may_send: Callable[[], bool] = always) -> Response:
+        if not isinstance(self.replies[0], NotSent) and not may_send():
+            self.withheld.append(request)
+            raise Withheld("too late")
         self.requests.append(request)
         reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, Exception):
@@ -91,7 +99,7 @@ class FakeLine:
 
 
 def said(**document: object) -> Response:
-    """Make an answer of the plain venue: ``statuses`` by id, or ``refusal``, ``code``, ``message``, ``pause_ms``."""
+    """Make an answer of the plain venue: ``statuses`` by id, or the fields of a ``refusal``."""
     return Response(200, json.dumps(document).encode())
 
 
@@ -109,7 +117,11 @@ def _read(orders: tuple[OrderRef, ...], response: Response) -> Answer:
     document: Any = parse_json(response.body)
     if value_of(document, "refusal"):
         refusal = Refusal(
-            RefusalKind(document["refusal"]), document.get("code"), document.get("message"), document.get("pause_ms")
+            RefusalKind(document["refusal"]),
+            document.get("code"),
+            document.get("message"),
+            document.get("pause_ms"),
+            Scope(document.get("scope", "account")),
         )
         return refuse(orders, refusal, unlisted=document.get("unlisted"))
     named: Mapping[str, str] = document["statuses"]
@@ -163,16 +175,20 @@ def refs(*values: str) -> tuple[OrderRef, ...]:
 
 @dataclass
 class FakeStore:
-    """The chunks of one batch of one account in memory: first come, first served, no limits."""
+    """The chunks of one batch of one account in memory: first come, first served, no limits; pauses never double."""
 
     account: Account
     deadline_ms: int = START_MS + 60_000
+    use_by_ms: int = 600_000  # how long a permission holds
     waiting: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # ready, attempts, places
     orders: list[OrderRef] = field(default_factory=list)
     known: dict[int, Standing] = field(default_factory=dict)
     siblings: list[tuple[OrderRef, Standing]] = field(default_factory=list)
     settlements: list[tuple[Claim, Settlement]] = field(default_factory=list)
-    pauses: list[tuple[int, str]] = field(default_factory=list)
+    released: list[Claim] = field(default_factory=list)
+    pauses: list[tuple[int, Pause]] = field(default_factory=list)  # until when
+    turns: int = 0
+    failures: int = 0  # in a row
     calls: int = 0
     tokens: int = 0
     left: int = 0
@@ -184,17 +200,20 @@ class FakeStore:
         self.waiting.append((now_ms, 0, tuple(range(start, len(self.orders)))))
         self.left = len(self.orders)
 
-    def claim(self, account: Account, now_ms: int) -> Claim | Wait:
-        assert account == self.account
-        if self.pauses and self.pauses[-1][0] > now_ms:
-            return Wait(Why.PAUSED, self.pauses[-1][0])
-        if not self.waiting:
-            return Wait(Why.IDLE)
-        self.waiting.sort()
-        ready_ms, attempts, places = self.waiting[0]
-        if ready_ms > now_ms:
-            return Wait(Why.IDLE, ready_ms)
-        del self.waiting[0]
+    def claim(self, account: str, most: int, now_ms: int) -> Grant:
+        assert account == self.account.name
+        claims: list[Claim] = []
+        while len(claims) < most:
+            if self.pauses and self.pauses[-1][0] > now_ms:
+                return Grant(tuple(claims), Wait(Why.PAUSED, self.pauses[-1][0]))
+            self.waiting.sort()
+            if not self.waiting or self.waiting[0][0] > now_ms:
+                return Grant(tuple(claims), Wait(Why.IDLE, self.waiting[0][0] if self.waiting else None))
+            claims.append(self._take(now_ms))
+        return Grant(tuple(claims), Wait(Why.MORE))
+
+    def _take(self, now_ms: int) -> Claim:
+        _, attempts, places = self.waiting.pop(0)
         live = tuple(p for p in places if p not in self.known or self.known[p].strength < GONE)
         kind = ClaimKind.SEND
         if not live:
@@ -208,19 +227,21 @@ class FakeStore:
             kind=kind,
             chunk_id=f"b/{places[0]}",
             batch_id="b",
-            account=account.name,
+            account=self.account.name,
             token=self.tokens,
             attempt=attempts,
             deadline_ms=self.deadline_ms,
-            behind=len(self.waiting),
             places=chosen,
             orders=tuple(self.orders[place] for place in chosen),
+            permitted_ms=now_ms,
+            use_by_ms=now_ms + self.use_by_ms,
         )
 
     def settle(self, claim: Claim, settlement: Settlement, now_ms: int) -> Settled:
         self.settlements.append((claim, settlement))
         self.calls += settlement.calls
         self.siblings += settlement.siblings
+        self.failures = 0 if settlement.well else self.failures
         for place, standing in settlement.standings:
             self.known[place] = fold(self.known.get(place, standing), standing)
         for part in settlement.again:
@@ -229,12 +250,26 @@ class FakeStore:
         self.left -= len(set(claim.places) - again)
         return Settled(held=True, ended=not self.waiting)
 
-    def pause(self, account: str, until_ms: int, reason: str, now_ms: int) -> bool:
+    def turn(self, claim: Claim, settlement: Settlement, now_ms: int) -> tuple[Settled, Grant]:
+        self.turns += 1
+        return self.settle(claim, settlement, now_ms), self.claim(claim.account, 1, now_ms)
+
+    def release(self, claim: Claim, now_ms: int) -> None:
+        self.released.append(claim)
+        self.waiting.append((now_ms, claim.attempt - 1, claim.places))
+
+    def pause(self, account: str, pause: Pause, now_ms: int) -> int | None:
         assert account == self.account.name
-        if self.pauses and self.pauses[-1][0] >= until_ms:
-            return False
-        self.pauses.append((until_ms, reason))
-        return True
+        self.failures += 1
+        until_ms = now_ms + pause.wait_ms
+        if self.failures <= pause.patience or (self.pauses and self.pauses[-1][0] >= until_ms):
+            return None
+        self.pauses.append((until_ms, pause))
+        return until_ms
+
+    def paused_at(self, account: str, at_ms: int) -> str | None:
+        running = (pause for until_ms, pause in self.pauses if until_ms - pause.wait_ms <= at_ms <= until_ms)
+        return next((pause.reason for pause in running), None)
 
     def statuses(self) -> list[str]:
         """Give what is known of each order, in their order."""

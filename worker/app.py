@@ -1,21 +1,24 @@
 """The Celery application: its settings, each with its reason, and its tasks."""
 
+import sys
 from typing import Any, Final
 
 from celery import Celery, Task
-from celery.exceptions import Ignore
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.exceptions import Ignore, WorkerShutdown
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
-from prometheus_client import start_http_server
 
 from tasks.batch import PRIORITIES
-from tasks.errors import DocumentRefused
-from worker.logs import configure_logs
+from tasks.errors import DocumentRefused, RipcordError
+from worker.broker import Amqp
+from worker.logs import configure_logs, get_log
+from worker.metrics import serve_metrics
 from worker.service import Service
-from worker.settings import config_path, load, log_format, metrics_port
+from worker.settings import config_path, load, log_format
 
 QUEUE_PREFIX: Final = "ripcord."
 CANCEL_BATCH: Final = "ripcord.cancel_batch"
+SWITCH_S: Final = 0.0005  # a thread with an answer in hands waits so long for one that computes; Python's is 5 ms
 DRAIN: Final = "ripcord.drain"
 
 
@@ -25,12 +28,13 @@ def queue(priority: str) -> str:
 
 
 def make_app(redis_url: str) -> Celery:
-    """Make the application.  Measurements behind the numbers: docs/decisions/0003-celery-settings.md."""
-    app = Celery("ripcord", broker=redis_url, backend=redis_url, set_as_current=False)
+    """Make the application.  Measurements behind the numbers: docs/decisions/0004-celery-settings.md."""
+    app = Celery("ripcord", broker=redis_url, backend=redis_url, amqp=Amqp, set_as_current=False)
     app.conf.update(
         # The most urgent queue first; Celery asks Redis for them in this order.
         task_queues=[Queue(queue(p), routing_key=queue(p)) for p in PRIORITIES],
         task_default_queue=queue("risk"),
+        worker_consumer="worker.broker:Consumer",
         worker_pool="threads",  # calls wait for the network: 64 threads make 640 calls/s where 8 processes make 141
         worker_concurrency=64,
         worker_prefetch_multiplier=1,  # a kill behind 2,000 clean-ups waits 5 ms; with 4 it waits 63
@@ -40,6 +44,7 @@ def make_app(redis_url: str) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,  # threads cannot be canceled; the truth is in Redis
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes
+        broker_channel_error_retry=True,  # what Redis refuses now (its disk is full, say) it may take later
         broker_pool_limit=16,
         task_ignore_result=True,  # outcomes are written by our own scripts; one answer for each batch is stored by hand
         result_expires=86_400,
@@ -50,14 +55,13 @@ def make_app(redis_url: str) -> Celery:
         worker_redirect_stdouts=False,
         broker_transport_options={
             "queue_order_strategy": "priority",  # round robin gave kills 134 of the first 400 turns
-            "visibility_timeout": 60,
-            "unacked_restore_interval": 1,  # the defaults look every 100 s …
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": 10,  # … and hold a dead looker's lock for 300 s
+            "visibility_timeout": 3,  # a worker says every second that it lives; the messages of one that is silent
+            "unacked_restore_interval": 1,  # for this long are put back
             "socket_timeout": 10,  # without them a frozen Redis hangs a call for ever
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
         },
+        beat_scheduler="worker.beat:SweepScheduler",  # what runs [[sweeps]]; it writes no file
         broker_pool_acquire_timeout=2,
         redis_socket_timeout=10,
         redis_socket_connect_timeout=3,
@@ -66,6 +70,14 @@ def make_app(redis_url: str) -> Celery:
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
     )
     return app
+
+
+class StartRefused(SystemExit):
+    """The worker cannot start with this configuration; ``error`` says why."""
+
+    def __init__(self, error: RipcordError) -> None:
+        super().__init__(f"ripcord: {error}")
+        self.error = error
 
 
 _settings = load(config_path(None))
@@ -134,12 +146,23 @@ def _set_up_logging(**_: object) -> None:
     configure_logs(log_format())
 
 
+@worker_init.connect
+def _serve_metrics(**_: object) -> None:
+    try:
+        serve_metrics()
+    except RipcordError as error:
+        # Celery passes over what a handler raises, if it is an ordinary exception.
+        raise StartRefused(error) from None
+
+
 @worker_ready.connect
-def _start(sender: Any, **_: object) -> None:
-    port = metrics_port()
-    if port is not None:
-        start_http_server(port)
-    service.start(sender.pool.limit)
+def _start(**_: object) -> None:
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        service.start()
+    except Exception:  # noqa: BLE001  # as above: the worker would go on without its threads
+        get_log().error("worker.not_started", exc_info=True)
+        raise WorkerShutdown(1) from None  # whoever watches over processes starts it again
 
 
 @worker_shutting_down.connect

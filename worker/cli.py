@@ -8,6 +8,8 @@ import click
 
 from tasks.errors import DocumentRefused, RipcordError, Unreachable, WaitTimeout
 from worker.display import print_json, say
+from worker.pipes import forgive_broken_pipes
+from worker.settings import PortTaken
 
 USAGE, UNREACHABLE, NOT_DONE = 2, 4, 5
 
@@ -36,9 +38,11 @@ def cli(context: click.Context, config: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    import worker.cli_batches  # noqa: PLC0415  # these two add their commands to the group
-    import worker.cli_processes  # noqa: F401, PLC0415
+    import worker.cli_batches  # noqa: PLC0415  # these add their commands to the group
+    import worker.cli_processes  # noqa: PLC0415
+    import worker.cli_sweeps  # noqa: F401, PLC0415
 
+    forgive_broken_pipes()
     sys.exit(run(arguments))
 
 
@@ -54,9 +58,6 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return USAGE
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = None  # nothing more is to be flushed there
-        return 0
     except RipcordError as error:
         return _tell(error, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
 
@@ -72,6 +73,8 @@ def _tell(error: RipcordError, *, as_json: bool) -> int:
         return USAGE
     if isinstance(error, Unreachable):
         say("ripcord: check that Redis runs, and redis.url in the configuration ($RIPCORD_REDIS_URL overrides it)")
+        return UNREACHABLE
+    if isinstance(error, PortTaken):
         return UNREACHABLE
     return NOT_DONE if isinstance(error, WaitTimeout) else USAGE
 

@@ -14,7 +14,7 @@ from tasks.clock import SystemClock
 from tasks.errors import WaitTimeout
 from tasks.report import exit_code
 from worker.cli import cli, json_option
-from worker.display import follow, print_csv, print_json, print_json_lines, print_report, print_table, say
+from worker.display import follow, print_csv, print_json, print_json_lines, print_pauses, print_report, print_table, say
 from worker.references import parse, read_file
 from worker.settings import Settings, config_path, load
 
@@ -27,7 +27,7 @@ OUTCOME_HEADER: Final = (
 )  # fmt: skip
 
 
-class CancelCommand(click.Command):
+class WaitCommand(click.Command):
     """A command whose --wait may stand alone or before a number of seconds."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -46,7 +46,7 @@ class CancelCommand(click.Command):
 
 
 @cli.command(
-    cls=CancelCommand,
+    cls=WaitCommand,
     epilog="Example: ripcord cancel --account upbit-main --priority kill --reason 'limit breach' --wait 30 "
     "6c1eac69-b9bc-4fbf-9982-e9c4641c453f e7f41e24-7199-4cf4-9b02-72971cb69a4d",
 )
@@ -73,8 +73,13 @@ def cancel(config: str | None, /, ids: tuple[str, ...], file: str | None, *, as_
 
     With a number after it, --wait takes that as seconds, so put it before other options or write --wait=S.
     """
-    seconds = _seconds(options.pop("wait"))
-    document = _document(ids, file, options)
+    wait = options.pop("wait")
+    return hand_in(config, _document(ids, file, options), wait, as_json=as_json)
+
+
+def hand_in(config: str | None, document: dict[str, Any], wait: str | None, *, as_json: bool) -> int:
+    """Hand a document over, wait for it if *wait* (the option's words) is given, and give the exit code."""
+    seconds = _seconds(wait)
     settings = load(config_path(config), secrets=False)
     with _client(settings) as client:
         handed = client.hand_over(document, frozenset(settings.accounts))
@@ -95,8 +100,8 @@ def cancel(config: str | None, /, ids: tuple[str, ...], file: str | None, *, as_
 @click.pass_obj
 def show(config: str | None, /, batch: str, *, as_json: bool) -> int:
     """Show what is known of a batch; a finished one gives its verdict as the exit code."""
-    with _reader(config) as client:
-        return _print(client.report(batch), as_json=as_json)
+    with reader(config) as client:
+        return _print(client, client.report(batch), as_json=as_json)
 
 
 @cli.command(epilog="Example: ripcord outcomes risk-2026-11-20-0001 --verdict live --csv > live.csv")
@@ -109,8 +114,12 @@ def outcomes(config: str | None, /, batch: str, verdict: str | None, *, as_csv: 
     """Show the outcome of each order of a batch; --json prints JSON Lines."""
     if as_csv and as_json:
         raise click.UsageError("choose --csv or --json")
-    with _reader(config) as client:
-        rows = [row for row in client.outcomes(batch) if verdict in {None, row["verdict"]}]
+    with reader(config) as client:
+        known = client.outcomes(batch)
+        missing = client.report(batch)["orders"] - len(known)
+    if missing > 0 and not known:
+        say(f"ripcord: batch {batch} is not planned yet: none of its {missing} orders can be shown")
+    rows = [row for row in known if verdict in {None, row["verdict"]}]
     if as_json:
         print_json_lines(rows)
     elif as_csv:
@@ -126,7 +135,7 @@ def outcomes(config: str | None, /, batch: str, verdict: str | None, *, as_csv: 
 @click.pass_obj
 def watch(config: str | None, /, batch: str, *, as_json: bool) -> int:
     """Watch a batch until it is done; the exit code is its verdict."""
-    with _reader(config) as client:
+    with reader(config) as client:
         return _follow(client, batch, None, as_json=as_json)
 
 
@@ -135,14 +144,16 @@ def watch(config: str | None, /, batch: str, *, as_json: bool) -> int:
 @json_option
 @click.pass_obj
 def list_(config: str | None, /, limit: int, *, as_json: bool) -> None:
-    """List the latest batches."""
-    with _reader(config) as client:
+    """List the latest batches, and the accounts that pause."""
+    with reader(config) as client:
         found = client.latest(limit)
+        pauses = {} if as_json else client.pauses(client.accounts())
     if as_json:
         print_json(found)
         return
     header = ("batch_id", "state", "verdict", "priority", "orders", "gone", "live", "unproven", "requested_by")
     print_table(header, ([row[name] for name in header] for row in found))
+    print_pauses(pauses)
 
 
 def _document(ids: tuple[str, ...], file: str | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -199,14 +210,16 @@ def _follow(client: Client, batch_id: str, seconds: float | None, *, as_json: bo
     if found["state"] not in FINAL_STATES:
         hint = "" if found["first_call_ms"] else "; no call was made yet: does a worker run, and is its account paused?"
         raise WaitTimeout(f"batch {batch_id} was not done after {seconds:g} s; it goes on{hint}")
-    return _print(found, as_json=as_json)
+    return _print(client, found, as_json=as_json)
 
 
-def _print(found: dict[str, Any], *, as_json: bool) -> int:
+def _print(client: Client, found: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         print_json(found)
     else:
-        print_report(found)
+        batch_id = found["batch_id"]
+        sweeps = client.sweeps(batch_id)
+        print_report(found, sweeps, client.pauses([*client.progress(batch_id), *sweeps]))
     return exit_code(found) if found["state"] in FINAL_STATES else 0
 
 
@@ -215,7 +228,7 @@ def _named(row: Mapping[str, Any]) -> list[object]:
     return [row["account"], name, row["symbol"], row["status"], row["verdict"]]
 
 
-def _reader(config: str | None) -> Client:
+def reader(config: str | None) -> Client:
     """Make a client for commands that need no account."""
     return _client(load(config_path(config), secrets=False, need_file=False))
 

@@ -1,13 +1,16 @@
 """The commands that start processes or look at the set-up: worker, simulator, demo, check, venues."""
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any, Final
 
 import click
 
+from connectors.calls import Limit
 from connectors.registry import VENUES
-from connectors.venue import Limit, Venue
+from connectors.venue import Venue
 from tasks.batch import PRIORITIES, Account
 from tasks.client import Client
 from worker.cli import cli, json_option
@@ -15,6 +18,7 @@ from worker.display import print_json, print_table, say
 from worker.settings import config_path, load, use_config
 
 QUEUES: Final = tuple(p.value for p in PRIORITIES)
+INTERRUPTED: Final = 130  # as shells have it
 
 
 @cli.command(epilog="Example: ripcord worker --queues kill --concurrency 16")
@@ -39,12 +43,39 @@ def worker(config: str | None, /, queues: str, concurrency: int) -> int:
     with Client(settings.redis_url) as client:
         client.ping()  # a worker that runs waits for Redis; one that starts without it has most likely a wrong address
     use_config(path)
-    from worker.app import app, queue  # noqa: PLC0415  # the application needs the configuration to be set
+    from worker.app import StartRefused, app, queue  # noqa: PLC0415  # the application needs the configuration to be set
 
     ordered = [queue(name) for name in QUEUES if name in names]
-    process = app.Worker(queues=ordered, concurrency=concurrency, quiet=True, loglevel="WARNING")
+    try:
+        process = app.Worker(queues=ordered, concurrency=concurrency, quiet=True, loglevel="WARNING")
+    except StartRefused as refused:
+        raise refused.error from None
+    _end_on_interrupt(process)
     process.start()
     return int(process.exitcode or 0)
+
+
+def _end_on_interrupt(process: Any) -> None:
+    """Have *process* take Ctrl-C for SIGTERM.  A second one, or SIGQUIT, ends it at once: others give its chunks back.
+
+    Celery's own second step would terminate the calls, which its pool of threads cannot.
+    """
+    install = process.install_platform_tweaks
+
+    def leave(*_: object) -> None:
+        os._exit(INTERRUPTED)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, leave)
+        end_well: Any = signal.getsignal(signal.SIGTERM)
+        end_well(number, frame)
+
+    def tweak(instance: object) -> None:
+        install(instance)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGQUIT, leave)
+
+    process.install_platform_tweaks = tweak
 
 
 @cli.command(epilog="Example: ripcord simulator --port 8900 --config-out ripcord.toml")

@@ -56,8 +56,13 @@ def print_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None
     console.print(table)
 
 
-def print_report(found: Mapping[str, Any]) -> None:
-    """Print a batch's report for people, to stdout."""
+def print_report(
+    found: Mapping[str, Any], sweeps: Mapping[str, str] | None = None, pauses: Mapping[str, str] | None = None
+) -> None:
+    """Print a batch's report for people, to stdout.
+
+    *sweeps* say of each account of a sweep what its last listing showed, *pauses* which accounts pause, and why.
+    """
     console = Console(highlight=False, soft_wrap=True)
     verdict = found["verdict"]
     state = f"{found['state']}: {verdict}, {MEANINGS[verdict]}" if verdict else found["state"]
@@ -68,6 +73,8 @@ def print_report(found: Mapping[str, Any]) -> None:
     console.print(
         f"orders    {found['orders']}: {found['gone']} gone, {found['live']} live, {found['unproven']} unproven"
     )
+    for account, shown in (sweeps or {}).items():
+        console.print(f"swept     {account}: {shown}", markup=False)
     counts = ", ".join(f"{status} {number}" for status, number in sorted(found["counts"].items()))
     console.print(f"statuses  {counts or '-'}")
     console.print(f"calls     {found['calls']}")
@@ -78,6 +85,14 @@ def print_report(found: Mapping[str, Any]) -> None:
         first = found["first_call_ms"]
         to_first = f", first call after {first - found['submitted_ms']} ms" if first else ""
         console.print(f"time      {found['done_ms'] - found['submitted_ms']} ms{to_first}")
+    print_pauses(pauses or {})
+
+
+def print_pauses(pauses: Mapping[str, str]) -> None:
+    """Print which accounts pause, for how long and why, to stdout."""
+    console = Console(highlight=False, soft_wrap=True)
+    for account, why in pauses.items():
+        console.print(f"paused    {account}: {why}", style="yellow", markup=False)
 
 
 class Progress:

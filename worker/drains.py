@@ -1,98 +1,167 @@
-"""The drains of one worker: at most one for each account, each with as many loops as have work."""
+"""The drains of one worker: for each account one dispatcher at a time, and as many callers as have a call to make."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock
-from typing import Final
+from typing import Any, Final, Protocol
 
 import redis
 
 from tasks.clock import Clock
 from tasks.drain import Drain
 from tasks.errors import RipcordError
-from tasks.ports import Log, Wait, Why
+from tasks.ports import Claim, Log, Wait, Why
 
 SLICE_MS: Final = 1_000  # how long one drain works before others get a chance at its place
+GROW_MS: Final = 10  # how long it takes until one more caller is tried, after there were too many
+HALVE_MS: Final = 200  # permissions that run out within so long are one reason to have fewer callers, not many
+BURST: Final = 8  # chunks that are claimed at once: more would grow old before threads have come to them
+
+
+class Signal(Protocol):
+    """What a dispatcher sleeps on: threading's Event, or one of another clock."""
+
+    def set(self) -> None:
+        """Wake the sleeper."""
+
+    def clear(self) -> None:
+        """Forget that it was set."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until it is set, at most *timeout* seconds."""
+
+
+class Pool(Protocol):
+    """What carries the callers: an executor of threads."""
+
+    def submit(self, work: Callable[..., None], /, *arguments: Any) -> object:
+        """Have *work* done with *arguments* soon."""
 
 
 @dataclass(slots=True)
-class _Running:
-    """A drain at work.  ``again`` is set when a hint comes while it runs: work may have come behind its back."""
+class _Lane:
+    """One account in this worker, between its dispatcher and its callers.
 
-    loops: int = 0
-    again: bool = False
+    ``look`` says that there may be something to claim, ``next_ms`` when there may be, as callers were told.
+    ``most`` is how many callers there may be: fewer than calls in flight are allowed when this process is so busy
+    that permissions run out before their calls leave.
+    """
+
+    drain: Drain
+    wake: Signal
+    most: int
+    grown_ms: int = 0
+    halved_ms: int = 0
+    callers: int = 0
+    dispatching: bool = False
+    look: bool = False
+    next_ms: int | None = None
 
 
 @dataclass(slots=True)
 class Drains:
-    """Starts and bounds the loops of all accounts in this process.
+    """Starts and bounds the calls of all accounts in this process.
 
-    ``pool`` carries the loops beside the first one, which runs in the caller's thread.
+    ``pool`` carries the callers, one for each call in flight; the dispatcher runs in the thread that calls ``drain``.
     """
 
     accounts: dict[str, Drain]
-    pool: ThreadPoolExecutor
+    pool: Pool
     clock: Clock
     log: Log
     stop: Event = field(default_factory=Event)
+    signal: Callable[[], Signal] = Event
     _lock: Lock = field(default_factory=Lock)
-    _running: dict[str, _Running] = field(default_factory=dict)
+    _lanes: dict[str, _Lane] = field(default_factory=dict)
 
     def drain(self, account: str) -> bool:
         """Work on the lane of *account* for one slice.  Gives True if it may have work left.
 
-        A second call while one runs only tells the first that there may be new work.
+        A second call while one runs only tells the first that there may be new work.  Calls that are still in
+        flight when the slice is over go on.
         """
         drain = self.accounts.get(account)
         if drain is None:
             return False
         with self._lock:
-            running = self._running.get(account)
-            if running is not None:
-                running.again = True
+            lane = self._lanes.get(account) or self._lanes.setdefault(
+                account, _Lane(drain, self.signal(), drain.account.max_in_flight)
+            )
+            lane.look = True
+            if lane.dispatching:
+                lane.wake.set()
                 return False
-            running = self._running[account] = _Running(loops=1)
+            lane.dispatching = True
         left = True
         try:
-            left = self._slice(drain, running)
+            left = self._dispatch(lane, self.clock.now_ms() + SLICE_MS)
+        except (redis.RedisError, RipcordError) as error:  # what was claimed is given back
+            self.log.warning("drain.unreachable", account=account, error=str(error))
         finally:
             with self._lock:
-                del self._running[account]
-                again = running.again
-        return left or again
+                lane.dispatching = False
+                left = left or lane.look
+        return left
 
-    def _slice(self, drain: Drain, running: _Running) -> bool:
-        until_ms = self.clock.now_ms() + SLICE_MS
-        futures: list[Future[Wait | None]] = []
-
-        def claimed(behind: int) -> None:
-            """Start more loops when there is more to do than loops to do it."""
+    def _dispatch(self, lane: _Lane, end_ms: int) -> bool:
+        """Claim what can be claimed and hand it to callers, until *end_ms* or until nothing is to be had before it."""
+        look, next_ms = True, None
+        while not self.stop.is_set():
+            now_ms = self.clock.now_ms()
+            if now_ms >= end_ms:
+                return True
             with self._lock:
-                more = min(behind, drain.account.max_in_flight - running.loops)
-                if self.stop.is_set() or more <= 0:
-                    return
-                running.loops += more
-            started = [self.pool.submit(run) for _ in range(more)]
-            with self._lock:
-                futures.extend(started)
+                lane.wake.clear()
+                self._grow(lane, now_ms)
+                look, lane.look = look or lane.look, False
+                next_ms, lane.next_ms = _earlier(next_ms, lane.next_ms), None
+                free = lane.most - lane.callers
+                busy = lane.callers > 0
+            if free > 0 and (look or (next_ms is not None and next_ms <= now_ms)):
+                grant = lane.drain.store.claim(lane.drain.account.name, min(free, BURST), now_ms)
+                for claim in grant.claims:
+                    self._start(lane, claim)
+                look, next_ms = grant.wait.why is Why.MORE, grant.wait.until_ms
+                continue
+            if not busy and (next_ms is None or next_ms >= end_ms):
+                # What can be tried soon is worth another slice; what must wait for longer is woken by the watch.
+                return next_ms is not None and next_ms < end_ms + SLICE_MS
+            until_ms = end_ms if next_ms is None or free <= 0 else min(next_ms, end_ms)
+            if look and lane.most < lane.drain.account.max_in_flight:
+                until_ms = min(until_ms, now_ms + GROW_MS)
+            lane.wake.wait((until_ms - now_ms) / 1000)
+        return False
 
-        def run() -> Wait | None:
-            try:
-                return drain.run(until_ms, claimed, self.stop.is_set)
-            except (redis.RedisError, RipcordError) as error:  # what was claimed is given back by the watch
-                self.log.warning("drain.unreachable", account=drain.account.name, error=str(error))
-                return Wait(Why.IDLE)
-            finally:
-                with self._lock:
-                    running.loops -= 1
+    def _grow(self, lane: _Lane, now_ms: int) -> None:
+        steps = max(0, now_ms - lane.grown_ms) // GROW_MS
+        lane.most = min(lane.most + steps, lane.drain.account.max_in_flight)
+        lane.grown_ms += steps * GROW_MS
 
-        waits = [run()]
-        while True:
+    def _start(self, lane: _Lane, claim: Claim) -> None:
+        with self._lock:
+            lane.callers += 1
+        self.pool.submit(self._call, lane, claim)
+
+    def _call(self, lane: _Lane, claim: Claim) -> None:
+        """Carry out *claim*, and what can be claimed behind it."""
+        wait = Wait(Why.MORE)
+        try:
+            wait = lane.drain.work_on(claim, lambda: lane.callers <= lane.most and not self.stop.is_set())
+        except (redis.RedisError, RipcordError) as error:  # what was claimed is given back by the watch
+            self.log.warning("drain.unreachable", account=claim.account, error=str(error))
+        except Exception as error:  # noqa: BLE001  # it would be lost in the pool
+            self.log.warning("drain.fault", account=claim.account, chunk=claim.chunk_id, error=repr(error))
+        finally:
             with self._lock:
-                pending, futures[:] = futures[:], []
-            if not pending:
-                break
-            waits += [future.result() for future in pending]
-        # What can be tried soon is worth another slice; what must wait for longer is woken by the watch.
-        soon_ms = self.clock.now_ms() + SLICE_MS
-        return any(wait is None or (wait.until_ms is not None and wait.until_ms < soon_ms) for wait in waits)
+                lane.callers -= 1
+                lane.look = lane.look or wait.why in {Why.MORE, Why.WITHHELD}
+                now_ms = self.clock.now_ms()
+                if wait.why is Why.WITHHELD and now_ms - lane.halved_ms >= HALVE_MS:
+                    lane.most = max(1, lane.callers // 2)
+                    lane.halved_ms = lane.grown_ms = now_ms
+                lane.next_ms = _earlier(lane.next_ms, wait.until_ms)
+                lane.wake.set()
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else min(one, other)

@@ -1,6 +1,7 @@
 """Take documents from the inbox, validate and plan them, and put their chunks into the lanes."""
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
@@ -8,13 +9,14 @@ from typing import Any, Final
 import redis
 
 from tasks import keys
-from tasks.batch import Accounts, Batch
+from tasks.batch import EVERY_ACCOUNT, Accounts, Batch, Selection
 from tasks.client import Client
 from tasks.clock import Clock
 from tasks.document import load_batch, parse_document
 from tasks.errors import DocumentRefused
 from tasks.plan import plan
 from tasks.ports import Hint, Log
+from worker.hints import wake
 from worker.store import RedisStore
 
 BLOCK_MS: Final = 1_000
@@ -24,14 +26,14 @@ ABANDONED_MS: Final = 1_000  # an entry this old whose reader is gone is taken o
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """One worker's reader of the inbox."""
+    """One of a worker's readers of the inbox; ``reader`` is its name, ``worker#number``."""
 
     client: Client
     store: RedisStore
     accounts: Accounts
     clock: Clock
     log: Log
-    worker_id: str
+    reader: str
     hint: Hint
 
     def prepare(self) -> None:
@@ -49,6 +51,7 @@ class Intake:
                 stop.wait(0.5)
                 with contextlib.suppress(redis.RedisError):
                     self.prepare()  # a Redis without persistence may have come back empty
+                    self.store.publish()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next document must be read
                 self.log.warning("inbox.fault", error=repr(error))
                 stop.wait(0.5)
@@ -59,15 +62,13 @@ class Intake:
         abandoned: Any = connection.xpending_range(keys.INBOX, keys.INBOX_GROUP, "-", "+", 10, idle=ABANDONED_MS)
         for entry in abandoned:
             reader = str(entry["consumer"])
-            if reader != self.worker_id and connection.exists(keys.worker(reader)):
+            if reader != self.reader and connection.exists(keys.worker(reader.partition("#")[0])):
                 continue
             taken: Any = connection.xclaim(
-                keys.INBOX, keys.INBOX_GROUP, self.worker_id, ABANDONED_MS, [entry["message_id"]]
+                keys.INBOX, keys.INBOX_GROUP, self.reader, ABANDONED_MS, [entry["message_id"]]
             )
             self._take(taken)
-        answer: Any = connection.xreadgroup(
-            keys.INBOX_GROUP, self.worker_id, {keys.INBOX: ">"}, count=1, block=BLOCK_MS
-        )
+        answer: Any = connection.xreadgroup(keys.INBOX_GROUP, self.reader, {keys.INBOX: ">"}, count=1, block=BLOCK_MS)
         for _, entries in answer or []:
             self._take(entries)
 
@@ -109,22 +110,42 @@ class Intake:
         if known[1]:
             self.log.info("batch.known", batch=batch_id)
             return
+        if known[0] is None:  # forgotten between taking it in and now, say by a Redis that was emptied
+            self.log.warning("batch.forgotten", batch=batch_id)
+            return
         now_ms = self.clock.now_ms()
+        if batch.select is not None:
+            self._plan_sweep(batch_id, batch, batch.select, int(known[0]))
+            return
         planned = plan(batch, self.accounts)
-        self.store.enqueue(batch_id, batch, planned, self.accounts, submitted_ms=int(known[0]), now_ms=now_ms)
-        accounts = {chunk.account for chunk in planned.chunks}
-        for account in accounts:
-            self.hint(account, batch.priority.value)
+        calls = Counter(chunk.account for chunk in planned.chunks)
+
+        def hint_all() -> None:
+            """Wake every account, the one that needs most calls first."""
+            for account, _ in calls.most_common():
+                wake(self.hint, account, batch.priority.value, self.log)
+
+        submitted_ms = int(known[0])
+        self.store.enqueue(
+            batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=now_ms, begun=hint_all
+        )
         self.log.info(
             "batch.planned",
             batch=batch_id,
             priority=batch.priority.value,
             orders=len(planned.orders),
             chunks=len(planned.chunks),
-            accounts=len(accounts),
+            accounts=len(calls),
             invalid=len(planned.invalid),
             ms=self.clock.now_ms() - now_ms,
         )
+
+    def _plan_sweep(self, batch_id: str, batch: Batch, select: Selection, submitted_ms: int) -> None:
+        accounts = sorted(self.accounts if select.accounts == (EVERY_ACCOUNT,) else select.accounts)
+        if self.store.enqueue_sweep(batch_id, batch, accounts, submitted_ms, self.clock.now_ms()):
+            self.log.info("batch.planned", batch=batch_id, priority=batch.priority.value, accounts=len(accounts))
+        for account in accounts:
+            wake(self.hint, account, batch.priority.value, self.log)
 
 
 def _document(raw: str | None) -> object:

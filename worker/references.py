@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tasks.document import ID_FIELDS, ORDER_FIELDS, parse_document
 from tasks.errors import DocumentRefused
+from tasks.replay import reference
 
 DOCUMENT_FIELDS: Final = frozenset({"version", "orders", "select"})
 
@@ -64,7 +65,7 @@ def _lines(text: str, name: str) -> list[object]:
 def _reference(row: object) -> object:
     """Keep what names the order, so that lines of ``outcomes --json`` can be handed in again."""
     if isinstance(row, Mapping) and "status" in row and "verdict" in row:
-        return {name: value for name, value in row.items() if name in ORDER_FIELDS and value is not None}
+        return reference(row)
     return row
 
 

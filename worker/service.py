@@ -16,21 +16,26 @@ from redis.retry import Retry
 from connectors.transport import Transport
 from tasks import keys
 from tasks.client import DAY_S, FINAL_STATES, HEARTBEAT_MS, Client, Submitted
-from tasks.clock import SystemClock
-from tasks.drain import Drain, VenueClock
+from tasks.clock import SystemClock, VenueClock
+from tasks.drain import Drain
 from tasks.errors import UnknownBatch
 from tasks.ports import Hint
 from worker.drains import Drains
+from worker.heartbeats import Heartbeats
 from worker.intake import Intake
 from worker.logs import get_log
 from worker.metrics import BATCHES, Metered
 from worker.settings import Settings
 from worker.store import RedisStore
+from worker.warmth import keep_warm
 from worker.watch import Watch
 
 HEARTBEAT_S: Final = 0.5
 ANSWER_TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 3.0
+MOST_CALLERS: Final = 1_024  # threads; one costs a tenth of a megabyte
+READERS: Final = 2  # of the inbox, so that a kill need not wait until a clean-up of 100,000 orders is planned
+CONNECTIONS: Final = 24
 PATIENCE: Final = 60  # times, up to a second apart, that settling is tried while Redis is away
 
 Answer = Callable[[str, dict[str, Any]], None]
@@ -66,27 +71,55 @@ class Service:
         self._patient = _connect(settings.redis_url, Retry(ExponentialBackoff(cap=1.0, base=0.05), PATIENCE))
         self.client = Client(settings.redis_url, keep_days=settings.keep_days, clock=self._clock)
 
-    def start(self, concurrency: int) -> None:
-        """Open the lines, publish the accounts and start the threads; at most *concurrency* calls at once."""
+    def start(self) -> None:
+        """Open the lines, publish the accounts and start the threads."""
         settings, log = self.settings, get_log(worker=self._worker_id)
         keep_s = int(settings.keep_days * DAY_S)
         self._beat()
-        pool = self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="drain")
+        # A thread for every call that may be in flight: an account whose venue hangs takes no other's.
+        callers = sum(account.max_in_flight for account in settings.accounts.values())
+        pool = self._pool = ThreadPoolExecutor(max(1, min(callers, MOST_CALLERS)), thread_name_prefix="caller")
         self.drains = Drains({}, pool, self._clock, log, self._stop)
-        store = self._store = RedisStore(self._redis, self._worker_id, keep_s, settings.guard_ms, self._patient)
+        store = self._store = RedisStore(
+            self._redis,
+            self._worker_id,
+            settings.accounts,
+            keep_s=keep_s,
+            guard_ms=settings.guard_ms,
+            cleanup_share=settings.cleanup_share,
+            patient=self._patient,
+        )
+        store.publish()
         for name, account in settings.accounts.items():
             line = Transport(account.base_url, pool_size=account.max_in_flight, monotonic=self._clock.monotonic_s)
             self._lines.append(line)
             drain = Drain(account, store, Metered(line, name), self._clock, log, VenueClock(), self.finish)
             self.drains.accounts[name] = drain
-            self._redis.hset(keys.ACCOUNT_VENUES, name, account.venue.name)
-        intake = Intake(self.client, store, settings.accounts, self._clock, log, self._worker_id, self.hint)
-        watch = Watch(self._redis, store, self._clock, log, self._worker_id, keep_s, self.hint, self.finish, self.reply)
-        intake.prepare()
-        for target, stop in ((self._beat_on, self._idle), (intake.run, self._stop), (watch.run, self._stop)):
+        intakes = [
+            Intake(self.client, store, settings.accounts, self._clock, log, f"{self._worker_id}#{n}", self.hint)
+            for n in range(READERS)
+        ]
+        heartbeats = Heartbeats(self.client, log, settings.heartbeats, frozenset(settings.accounts))
+        watch = Watch(
+            self._redis,
+            store,
+            self._clock,
+            log,
+            self._worker_id,
+            keep_s,
+            self.hint,
+            self.finish,
+            self.reply,
+            heartbeats,
+        )
+        intakes[0].prepare()
+        readers = [(intake.run, self._stop) for intake in intakes]
+        for target, stop in ((self._beat_on, self._idle), *readers, (watch.run, self._stop)):
             thread = Thread(target=target, args=(stop,), name=target.__qualname__, daemon=True)
             thread.start()
             self._threads.append(thread)
+        lines = dict(zip(settings.accounts, self._lines, strict=True))
+        self._threads += keep_warm(self.drains.accounts, lines, self._clock, log, self._stop)
         log.info("worker.started", accounts=sorted(settings.accounts))
 
     def stop(self) -> None:
@@ -176,24 +209,30 @@ class Service:
                 log.warning("heartbeat.missed", error=str(error))
 
     def _beat(self) -> None:
-        now_ms = self._clock.now_ms()
-        pipe = self._redis.pipeline()
-        pipe.set(keys.worker(self._worker_id), "1", px=HEARTBEAT_MS)
-        pipe.zadd(keys.WORKERS, {self._worker_id: now_ms})
-        pipe.zremrangebyscore(keys.WORKERS, "-inf", now_ms - 10 * HEARTBEAT_MS)
-        pipe.execute()
+        # A Redis that is full lets nobody set a key, but lets live what is there.
+        if not self._redis.pexpire(keys.worker(self._worker_id), HEARTBEAT_MS):
+            self._redis.set(keys.worker(self._worker_id), "1", px=HEARTBEAT_MS)
         asked_at_s = self._clock.monotonic_s()
         seconds, micros = self._redis.time()
         self._clock.follow(seconds * 1000 + micros / 1000, asked_at_s)
+        now_ms = self._clock.now_ms()
+        pipe = self._redis.pipeline()
+        pipe.zadd(keys.WORKERS, {self._worker_id: now_ms})
+        pipe.zremrangebyscore(keys.WORKERS, "-inf", now_ms - 10 * HEARTBEAT_MS)
+        pipe.execute()
 
 
 def _connect(url: str, retry: Retry) -> redis.Redis:
-    return redis.Redis.from_url(
+    # Few connections for many threads: a script takes a millisecond, and opening a connection many.
+    pool = redis.BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=ANSWER_TIMEOUT_S,
         decode_responses=True,
         socket_timeout=ANSWER_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,
-        max_connections=1024,
         retry=retry,
+        driver_info=None,  # to find out its own version, redis-py reads its package's metadata for every connection
     )
+    return redis.Redis(connection_pool=pool)

@@ -4,22 +4,25 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from connectors.binance_signing import check_private_key
+from connectors.calls import Limit, Scope
 from connectors.credentials import Credentials
 from connectors.registry import VENUES
-from connectors.venue import Limit, Scope, Venue
+from connectors.venue import Venue
 from tasks.batch import Account
 from tasks.client import check_address
 from tasks.errors import BadAddress, RipcordError
+from worker.sweeps import Heartbeat, Schedule, SweepTroubles, read_heartbeat, read_schedule
 
+Named = TypeVar("Named", Schedule, Heartbeat)
 CONFIG_VARIABLE: Final = "RIPCORD_CONFIG"
 REDIS_VARIABLE: Final = "RIPCORD_REDIS_URL"
 METRICS_VARIABLE: Final = "RIPCORD_METRICS_PORT"
@@ -36,6 +39,10 @@ class ConfigurationError(RipcordError):
     """The configuration cannot be used; the text names the file, the key and what is allowed."""
 
 
+class PortTaken(RipcordError):
+    """A port that the configuration names is not to be had."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that a command needs to know, resolved."""
@@ -44,6 +51,9 @@ class Settings:
     keep_days: float
     accounts: Mapping[str, Account]
     guard_ms: int = 20
+    cleanup_share: float = 0.7
+    schedules: tuple[Schedule, ...] = ()
+    heartbeats: tuple[Heartbeat, ...] = ()
 
 
 class LimitsSchema(Schema):
@@ -100,6 +110,7 @@ class LimiterSchema(Schema):
         unknown = RAISE
 
     guard_ms = fields.Integer(strict=True, load_default=20, validate=validate.Range(0, 1000))
+    cleanup_share = fields.Float(load_default=0.7, validate=validate.Range(0, 1, min_inclusive=False))
 
 
 class SettingsSchema(Schema):
@@ -117,6 +128,8 @@ class SettingsSchema(Schema):
         values=fields.Nested(AccountSchema),
         load_default=dict,
     )
+    sweeps = fields.List(fields.Dict(), load_default=list)
+    heartbeats = fields.List(fields.Dict(), load_default=list)
 
 
 def config_path(given: str | None) -> Path:
@@ -169,7 +182,36 @@ def load(path: Path, *, secrets: bool = True, need_file: bool = True) -> Setting
         if override
         else _redis_url(document["redis"]["url"], f"{path}: redis.url")
     )
-    return Settings(url, document["redis"]["keep_days"], accounts, document["limiter"]["guard_ms"])
+    limiter = document["limiter"]
+    schedules = _sweeps(path, "sweeps", document["sweeps"], read_schedule, accounts)
+    heartbeats = _sweeps(path, "heartbeats", document["heartbeats"], read_heartbeat, accounts)
+    keep_days, guard_ms, cleanup_share = document["redis"]["keep_days"], limiter["guard_ms"], limiter["cleanup_share"]
+    return Settings(url, keep_days, accounts, guard_ms, cleanup_share, schedules, heartbeats)
+
+
+def _sweeps(
+    path: Path,
+    section: str,
+    tables: Sequence[dict[str, Any]],
+    read: Callable[[Mapping[str, Any], Collection[str]], Named],
+    accounts: Collection[str],
+) -> tuple[Named, ...]:
+    """Read the tables of a section.  Raises ConfigurationError with everything that is wrong with them."""
+    found: dict[str, Named] = {}
+    lines: list[str] = []
+    for place, table in enumerate(tables):
+        where = f"{path}: {section}[{place}]"
+        try:
+            sweep = read(table, accounts)
+        except SweepTroubles as error:
+            lines += [f"{where}{'.' if key else ''}{key} {trouble}" for key, trouble in error.troubles]
+            continue
+        if sweep.name in found:
+            lines.append(f"{where}.name {sweep.name!r} is another one's already: choose another name")
+        found[sweep.name] = sweep
+    if lines:
+        raise ConfigurationError("\n".join(lines))
+    return tuple(found.values())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

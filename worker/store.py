@@ -1,34 +1,69 @@
 """The lanes in Redis: runs the scripts, and turns their answers into values."""
 
+import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from importlib import resources
 from itertools import islice
 from typing import Any, Final
 
 import redis
 
+from connectors.calls import Limit, Scope, Usage
 from connectors.orders import IdKind, OrderRef
-from connectors.venue import Limit, Scope
 from tasks import keys
-from tasks.batch import PRIORITIES, Account, Accounts, Batch, Plan
-from tasks.drain import invalid
-from tasks.ports import Claim, ClaimKind, Settled, Settlement, Wait, Why
+from tasks.batch import PRIORITIES, Account, Accounts, Batch, Plan, Priority, read_selection
+from tasks.fold import Standing
+from tasks.ports import Claim, ClaimKind, Grant, Group, Pause, Permission, Settled, Settlement, Sought, Tally, Wait, Why
+from tasks.report import COMPACT
+from tasks.standings import invalid
 
 SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
 LONGEST_CALL_MS: Final = 60_000  # no call takes as long: what a living worker holds for longer, it has lost
+SETTLING_MS: Final = 5_000  # what was seized is settled at once: after so long its watch has failed
 WRITING_MS: Final = 30_000  # past its deadline, a plan may still be being written for this long
+HEAD: Final = 10  # of a claim, what stands before its orders
+STRANGE: Final = "!"
+ELSEWHERE: Final = "~"
 KEEP_EVENTS: Final = keys.EVENTS_KEPT
+SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs beside the library
+    "enqueue": (),
+    "claim": ("claiming",),
+    "settle": ("settling",),
+    "turn": ("settling", "claiming"),
+    "release": (),
+    "seize": ("claiming",),
+    "permit": ("claiming",),
+    "grow": (),
+    "tally": (),
+    "sweep": (),
+    "expire": (),
+    "abandon": (),
+    "pause": (),
+    "resume": (),
+}
 
 
 class RedisStore:
-    """Chunks, lanes and outcomes in one Redis, for one worker.  Safe to share between threads.
+    """Chunks, lanes and outcomes in one Redis, for one worker and its *accounts*.  Safe to share between threads.
 
-    ``guard_ms`` widens every window of a limit: calls may reach the venue closer together than they left.
+    ``guard_ms`` widens every window of a limit, as calls may reach the venue closer together than they left;
+    half of it is how old a permission may be when its call leaves.  ``cleanup_share`` is the part of an
+    account's budget that clean-ups may use.
     """
 
     def __init__(
-        self, client: redis.Redis, worker_id: str, keep_s: int, guard_ms: int, patient: redis.Redis | None = None
+        self,
+        client: redis.Redis,
+        worker_id: str,
+        accounts: Accounts,
+        *,
+        keep_s: int,
+        guard_ms: int,
+        cleanup_share: float = 0.7,
+        patient: redis.Redis | None = None,
     ) -> None:
         """*client* must not repeat a command by itself: a claim that is repeated is two claims.
 
@@ -36,42 +71,115 @@ class RedisStore:
         """
         self._redis = client
         self._worker_id = worker_id
+        self._accounts = accounts
         self._keep_s = keep_s
         self._guard_ms = guard_ms
-        library = _script("lib")
-        for name in ("enqueue", "claim", "settle", "seize", "abandon", "pause", "resume"):
+        self._share = round(cleanup_share * 1000)
+        self._numbers = itertools.count()  # no two claims have the same holder
+        # Account, token and holder of what is in our hands without our working on it: a command brought no answer.
+        self._lost: list[tuple[str, str, str]] = []
+        for name, parts in SCRIPTS.items():
             via = patient or client if name == "settle" else client
-            setattr(self, f"_{name}", via.register_script(f"{library}\n{_script(name)}"))
+            setattr(self, f"_{name}", via.register_script("\n".join(_script(part) for part in ("lib", *parts, name))))
 
     _enqueue: Any
     _claim: Any
     _settle: Any
+    _turn: Any
+    _release: Any
     _seize: Any
+    _permit: Any
+    _grow: Any
+    _tally: Any
+    _sweep: Any
+    _expire: Any
     _abandon: Any
     _pause: Any
     _resume: Any
 
-    def claim(self, account: Account, now_ms: int) -> Claim | Wait:
-        """Take the most urgent chunk of *account* with the permission for one call."""
-        args: list[Any] = [account.name, now_ms, self._worker_id, account.max_in_flight, len(account.limits)]
-        for limit in account.limits:
-            args += [limit_key(account, limit), limit.units, limit.per_ms + self._guard_ms, limit.cost]
-        answer = self._claim(keys=[keys.PREFIX], args=args)
-        kind = answer[0]
-        if kind == "wait":
-            return Wait(Why.LIMIT, answer[1])
-        if kind == "paused":
-            return Wait(Why.PAUSED, answer[1])
-        if kind == "full":
-            return Wait(Why.FULL)
-        if kind == "idle":
-            return Wait(Why.IDLE, answer[1] if answer[1] >= 0 else None)
-        return _claim(account.name, answer[:7], answer[7:])
+    def publish(self) -> None:
+        """Tell the scripts and the readers what they need to know of the accounts."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name, account in self._accounts.items():
+            venue = account.venue
+            lasting = "".join(f"{kind}," for kind in sorted(venue.resend_safe))
+            pipe.hset(keys.ACCOUNT_VENUES, name, venue.name)
+            pipe.hset(keys.ACCOUNT_NAMING, name, f"{int(venue.symbol_required)} {lasting}")
+            pipe.hset(keys.ACCOUNT_PAUSES, name, json.dumps([pause_key(account, scope) for scope in Scope]))
+        pipe.execute()
+
+    def claim(self, account: str, most: int, now_ms: int) -> Grant:
+        """Take the most urgent chunks of *account*, at most *most*, each with the permission for one call."""
+        self.take_back(now_ms)
+        holder = self._holder()
+        try:
+            answer = self._claim(keys=[keys.PREFIX], args=self._claim_args(account, holder, most, now_ms))
+        except redis.RedisError:
+            self._lost.append((account, "", holder))
+            raise
+        return self._grant(account, answer)
 
     def settle(self, claim: Claim, settlement: Settlement, now_ms: int) -> Settled:
         """Write what an attempt taught and give the chunk back, or its parts."""
+        held, ended = self._settle(keys=[keys.PREFIX], args=self._settle_args(claim, settlement, now_ms))
+        return Settled(bool(held), bool(ended))
+
+    def turn(self, claim: Claim, settlement: Settlement, now_ms: int) -> tuple[Settled, Grant]:
+        """Settle *claim* and claim the account's next chunk in one go; only settle while Redis is in trouble."""
+        holder = self._holder()
+        args = self._settle_args(claim, settlement, now_ms) + self._claim_args(claim.account, holder, 1, now_ms)
+        try:
+            held, ended, granted = self._turn(keys=[keys.PREFIX], args=args)
+        except redis.RedisError:
+            self._lost.append((claim.account, "", holder))
+            return self.settle(claim, settlement, now_ms), Grant((), Wait(Why.MORE))
+        return Settled(bool(held), bool(ended)), self._grant(claim.account, granted)
+
+    def release(self, claim: Claim, now_ms: int) -> None:
+        """Give a chunk back that was not sent, and its permission with it."""
+        self._lost.append((claim.account, str(claim.token), ""))
+        self.take_back(now_ms)
+
+    def take_back(self, now_ms: int) -> None:
+        """Give back what is ours and was never sent: claims whose answers were lost, and what could not be released.
+
+        To be called now and then: nobody else takes a chunk from a worker whose heart beats.
+        """
+        while self._lost:
+            account, token, holder = self._lost[-1]
+            self._release(keys=[keys.PREFIX], args=self._release_args(account, token, holder, now_ms))
+            with suppress(ValueError):  # another thread was faster
+                self._lost.remove((account, token, holder))
+
+    def _holder(self) -> str:
+        return f"{self._worker_id}#{next(self._numbers)}"
+
+    def _claim_args(self, name: str, holder: str, most: int, now_ms: int) -> list[Any]:
+        account = self._accounts[name]
+        args: list[Any] = [name, now_ms, holder, most, account.max_in_flight, self._share]
+        args += [len(Scope), *(pause_key(account, scope) for scope in Scope), len(account.limits)]
+        args += self._windows(account, account.limits)
+        args.append(len(account.venue.queries))
+        for query in account.venue.queries:
+            kinds = "".join(f"{kind}," for kind in query.id_kinds)
+            args += [kinds, query.namespace or "", query.max_orders, len(query.limits)]
+            args += self._windows(account, limits_of(account, query.limits))
+        return args
+
+    def _windows(self, account: Account, limits: Iterable[Limit]) -> list[Any]:
+        """Flatten limits: key, units, window and the units of this call."""
+        flat: list[Any] = []
+        for limit in limits:
+            flat += [limit_key(account, limit), limit.units, limit.per_ms + self._guard(limit), limit.cost]
+        return flat
+
+    def _settle_args(self, claim: Claim, settlement: Settlement, now_ms: int) -> list[Any]:
+        account = self._accounts.get(claim.account)  # the watch settles what other workers' accounts left behind
         args: list[Any] = [claim.chunk_id, claim.batch_id, claim.account, claim.token, now_ms, settlement.calls]
-        args += [KEEP_EVENTS, len(settlement.standings)]
+        args += [settlement.sent_ms, KEEP_EVENTS]
+        args.append(pause_key(account, Scope.ACCOUNT) if account and settlement.well else "")
+        args += [settlement.sweep, int(settlement.swept)]
+        args.append(len(settlement.standings))
         for place, standing in settlement.standings:
             args += [place, standing.text()]
         args.append(len(settlement.siblings))
@@ -79,66 +187,225 @@ class RedisStore:
             args += [_name(claim.account, ref), standing.text()]
         args.append(len(settlement.again))
         for part in settlement.again:
-            args += [_places(part.places), part.ready_ms]
-        held, ended = self._settle(keys=[keys.PREFIX], args=args)
-        return Settled(bool(held), bool(ended))
+            args += [part.step.value, _places(part.places), part.ready_ms, part.namespace or ""]
+        noted = _noted(account, settlement.usages) if account else []
+        return [*args, len(noted) // 4, *noted]
+
+    def _release_args(self, name: str, token: str, holder: str, now_ms: int) -> list[Any]:
+        account = self._accounts[name]
+        limits = [part for limit in account.limits for part in (limit_key(account, limit), limit.cost)]
+        return [name, now_ms, token, holder, len(account.limits), *limits]
+
+    def _grant(self, account: str, answer: Sequence[Any]) -> Grant:
+        claims = (_claim(account, taken[:HEAD], taken[HEAD:]) for taken in answer[2:])
+        until_ms = answer[1] if answer[1] >= 0 else None
+        usable = (replace(claim, use_by_ms=claim.permitted_ms + self._late_ms(claim)) for claim in claims)
+        return Grant(tuple(usable), Wait(Why(answer[0]), until_ms))
+
+    def _late_ms(self, claim: Claim) -> int:
+        """Say how long after its permission a call may leave: half the narrowest guard of the windows it counts in."""
+        account = self._accounts[claim.account]
+        limits = account.limits
+        if claim.kind is ClaimKind.QUERY:
+            limits = limits_of(account, account.venue.queries[claim.query].limits)
+        return min(map(self._guard, limits), default=self._guard_ms) // 2
+
+    def _guard(self, limit: Limit) -> int:
+        """A long window is widened by a fiftieth: it costs no more of the rate than a short one's guard."""
+        return max(self._guard_ms, limit.per_ms // 50)
 
     def seize(self, chunk_id: str, now_ms: int, account: str = "") -> Claim | None:
         """Take a chunk that waits past its deadline, or whose worker is gone; None if neither is so.
 
         A chunk that is forgotten is dropped from the lanes of *account*.
         """
-        answer = self._seize(keys=[keys.PREFIX], args=[chunk_id, now_ms, self._worker_id, LONGEST_CALL_MS, account])
-        return _claim(answer[6], [*answer[:6], 0], answer[7:]) if answer else None
+        args = [chunk_id, now_ms, self._holder(), LONGEST_CALL_MS, account, SETTLING_MS]
+        answer = self._seize(keys=[keys.PREFIX], args=args)
+        return _claim(answer[0], answer[1 : HEAD + 1], answer[HEAD + 1 :]) if answer else None
 
     def abandon(self, batch_id: str, now_ms: int) -> bool:
         """End a late batch without chunks whose plan was never written to the end; True if it ended just now."""
         return bool(self._abandon(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS, WRITING_MS]))
 
-    def pause(self, account: str, until_ms: int, reason: str, now_ms: int) -> bool:
-        """Stop *account* until *until_ms*; False if it already waits that long."""
-        return bool(self._pause(keys=[keys.PREFIX], args=[account, now_ms, until_ms, reason, KEEP_EVENTS]))
+    def pause(self, account: str, pause: Pause, now_ms: int) -> int | None:
+        """Stop *account* and all that share the pause's scope; gives until when, or None if they wait that long."""
+        sort = "rate" if pause.rate else "trouble"
+        args = [pause_key(self._accounts[account], pause.scope), account, now_ms, pause.wait_ms, pause.longest_ms]
+        args += [pause.reason, sort, pause.since_ms, pause.patience, KEEP_EVENTS]
+        return int(self._pause(keys=[keys.PREFIX], args=args)) or None
 
-    def resume(self, account: str, now_ms: int) -> bool:
-        """End the pause of *account* if its time is over; False if there is none or it goes on."""
-        return bool(self._resume(keys=[keys.PREFIX], args=[account, now_ms, KEEP_EVENTS]))
+    def resume(self, key: str, now_ms: int) -> str | None:
+        """End the pause called *key* if its time is over; gives the account that brought it if it ended just now."""
+        return self._resume(keys=[keys.PREFIX], args=[key, now_ms, KEEP_EVENTS]) or None
+
+    def paused_at(self, account: str, at_ms: int) -> str | None:
+        """Say why *account* waited at a time of the last hours, if it did."""
+        listed = self._redis.hget(keys.ACCOUNT_PAUSES, account)
+        for key in json.loads(str(listed or "[]")):
+            since, last, reason = self._redis.hmget(key, "since_ms", "last_ms", "reason")
+            if since is not None and int(since) <= at_ms <= int(last or 0):
+                return str(reason)
+        return None
+
+    def lasting(self, account: str) -> frozenset[IdKind]:
+        """Give the id kinds that name one order of *account* for ever; none if no worker has it configured."""
+        found = str(self._redis.hget(keys.ACCOUNT_NAMING, account) or " ")
+        return frozenset(IdKind(kind) for kind in found.partition(" ")[2].split(",") if kind)
+
+    def tell_poison(self, claim: Claim, now_ms: int) -> None:
+        """Tell the readers of the events that workers die on an order."""
+        fields: dict[Any, Any] = {"type": "chunk.poison", "batch_id": claim.batch_id, "account": claim.account}
+        fields |= {"at_ms": now_ms, "orders": json.dumps([[ref.kind, ref.value] for ref in claim.orders])}
+        self._redis.xadd(keys.EVENTS, fields, maxlen=KEEP_EVENTS, approximate=True)
 
     def enqueue(
-        self, batch_id: str, batch: Batch, plan: Plan, accounts: Accounts, *, submitted_ms: int, now_ms: int
+        self,
+        batch_id: str,
+        batch: Batch,
+        plan: Plan,
+        accounts: Accounts,
+        *,
+        submitted_ms: int,
+        now_ms: int,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         """Write a plan into the lanes, slice by slice, each once; picks up where a dead worker stopped.
 
         What is written already stays, even if the configuration has changed since: the rest is cut anew.
+        *begun* is called when the first chunks can be claimed.  Returns when the whole plan is written, by us or
+        by another.
         """
-        head: Any = self._redis.hmget(keys.batch(batch_id), "slices", "planned")
-        if head[1]:
-            return
-        first = int(head[0] or 0)
-        known = self._redis.hscan_iter(keys.orders(batch_id), count=SLICE) if first else ()
-        written = {int(place) for place, _ in known}
         deadline_ms = submitted_ms + int(batch.deadline_s * 1000)
         expiry_s = self._keep_s + int(batch.deadline_s)
-        slices = list(_slices(plan, accounts, written, now_ms)) or [([], [])]
-        for number, (orders, chunks) in enumerate(slices, first):
-            last = int(number == first + len(slices) - 1)
-            args = [batch_id, now_ms, number, last, deadline_ms, expiry_s, batch.priority.value, KEEP_EVENTS]
-            args += [len(plan.orders), len(orders) // 5, *orders, len(chunks) // 3, *chunks]
-            if not self._enqueue(keys=[keys.PREFIX], args=args):
-                return  # another worker writes this plan
+        head = [deadline_ms, expiry_s, batch.priority.value, KEEP_EVENTS, len(plan.orders)]
+        while (first := self._next_slice(batch_id)) is not None:
+            known = self._redis.hscan_iter(keys.orders(batch_id), count=SLICE) if first else ()
+            written = {int(place) for place, _ in known}
+            slices = list(_slices(plan, accounts, written, now_ms)) or [([], [])]
+            for number, (orders, chunks) in enumerate(slices, first):
+                last = int(number == first + len(slices) - 1)
+                args = [batch_id, now_ms, number, last, *head, len(orders) // 5, *orders, len(chunks) // 3, *chunks]
+                if not self._enqueue(keys=[keys.PREFIX], args=args):
+                    break  # another worker writes this plan; it may die over it, so look again
+                if number == first:
+                    begun()
+
+    def _next_slice(self, batch_id: str) -> int | None:
+        """Give the number of the slice to write next; None if the plan is written, or its batch no longer open."""
+        slices, planned, state = self._redis.hmget(keys.batch(batch_id), "slices", "planned", "state")
+        return None if planned or state not in {"accepted", "running"} else int(slices or 0)
+
+    def permit(self, claim: Claim, limits: tuple[Limit, ...], now_ms: int) -> Permission:
+        """Take the permission for one call for work that is in hands, or say when it is worth asking again."""
+        priority = self._priority(claim.chunk_id)
+        return self.permit_for(claim.account, limits, priority, now_ms)
+
+    def permit_for(self, name: str, limits: tuple[Limit, ...], priority: Priority, now_ms: int) -> Permission:
+        """Take the permission for one call of an account, or say when it is worth asking again."""
+        account = self._accounts[name]
+        own = limits_of(account, limits)
+        args: list[Any] = [name, now_ms, priority.value, self._share, account.max_in_flight]
+        args += [len(Scope), *(pause_key(account, scope) for scope in Scope), len(own), *self._windows(account, own)]
+        granted, at_ms = self._permit(keys=[keys.PREFIX], args=args)
+        late_ms = min((self._guard(limit) for limit in own), default=self._guard_ms) // 2
+        return Permission(at_ms + late_ms) if granted else Permission(None, at_ms)
+
+    def _priority(self, chunk_id: str) -> Priority:
+        return Priority(str(self._redis.hget(keys.chunk(chunk_id), "priority") or Priority.RISK.value))
+
+    def selection(self, batch_id: str) -> Sought | None:
+        """Give what a sweep looks for; None if the batch is no sweep, or no longer open."""
+        select, most, state = self._redis.hmget(keys.batch(batch_id), "select", "max_orders", "state")
+        if select is None or state not in {"accepted", "running"}:
+            return None
+        return Sought(read_selection(json.loads(str(select))), None if most is None else int(most))
+
+    def tally(self, claim: Claim, number: int, most: int, now_ms: int) -> Tally:
+        """Count the orders that match a selection with a most; nothing is sent before all accounts are counted."""
+        args = [claim.batch_id, claim.account, number, most, now_ms, KEEP_EVENTS]
+        return Tally(self._tally(keys=[keys.PREFIX], args=args))
+
+    def grow(self, claim: Claim, groups: Sequence[Group], most: int, now_ms: int) -> int | None:
+        """Add orders that a sweep has found, those that are new; gives how many, or None if they are too many."""
+        added = 0
+        for some in _portions(groups):
+            args: list[Any] = [claim.chunk_id, claim.batch_id, claim.account, claim.token, now_ms, most, len(some)]
+            for group in some:
+                names = [_name(claim.account, order) for order in group.orders]
+                args += [group.step.value, group.orders[0].namespace or "", len(names), *names]
+            number = int(self._grow(keys=[keys.PREFIX], args=args))
+            if number < 0:
+                return None
+            added += number
+        return added
+
+    def enqueue_sweep(
+        self, batch_id: str, batch: Batch, accounts: Sequence[str], submitted_ms: int, now_ms: int
+    ) -> bool:
+        """Write the plan of a sweep over *accounts*; False if it had been written before."""
+        deadline_ms = submitted_ms + int(batch.deadline_s * 1000)
+        expiry_s = self._keep_s + int(batch.deadline_s)
+        args = [batch_id, now_ms, deadline_ms, expiry_s, batch.priority.value, KEEP_EVENTS, *accounts]
+        return bool(self._sweep(keys=[keys.PREFIX], args=args))
+
+    def expire(self, batch_id: str, now_ms: int) -> tuple[int, bool]:
+        """Give up reading back for a late batch: how many orders, and whether that ended it just now."""
+        given_up, ended = self._expire(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS])
+        return int(given_up), bool(ended)
 
     def ready(self, account: str, now_ms: int) -> str | None:
         """Name the highest priority with a chunk of *account* that may be tried now."""
         pipe = self._redis.pipeline(transaction=False)
         for priority in PRIORITIES:
             pipe.zcount(keys.lane(account, priority), "-inf", now_ms)
+            pipe.zcount(keys.proof_lane(account, priority), "-inf", now_ms)
         counts = pipe.execute()
-        return next((p.value for p, count in zip(PRIORITIES, counts, strict=True) if count), None)
+        both = zip(PRIORITIES, counts[::2], counts[1::2], strict=True)
+        return next((p.value for p, cancels, reads in both if cancels or reads), None)
 
 
 def limit_key(account: Account, limit: Limit) -> str:
     """Name the window that *limit* is counted in: accounts with the same key, or egress, share it."""
     scope = account.egress if limit.scope is Scope.IP else account.key_digest
     return keys.limit(account.venue.name, limit.name, scope, limit.per_ms)
+
+
+def pause_key(account: Account, scope: Scope) -> str:
+    """Name the pause that stops *account* and all that share *scope* with it."""
+    shared = {Scope.KEY: account.key_digest, Scope.IP: account.egress}
+    who = f"{account.venue.name}:{shared[scope]}" if scope in shared else account.name
+    return keys.pause(scope, who)
+
+
+def limits_of(account: Account, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """Give the limits of a call that is no cancel with the numbers that are configured for *account*."""
+    own = {limit.name: limit for limit in account.limits if limit not in account.venue.limits}
+    found = (
+        replace(own[limit.name], cost=1) if limit.name in own and limit.per_ms <= 1000 else limit for limit in limits
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """Cut what a sweep has found into what one script adds."""
+    some: list[Group] = []
+    for group in groups:
+        some.append(group)
+        if sum(len(one.orders) for one in some) >= SLICE:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _noted(account: Account, usages: Iterable[Usage]) -> list[Any]:
+    """Flatten what the venue counts of our limits: key, units, window and units left."""
+    flat: list[Any] = []
+    for usage in usages:
+        for limit in account.limits:
+            if (limit.name, limit.per_ms) == (usage.limit, usage.per_ms):
+                flat += [limit_key(account, limit), limit.units, limit.per_ms, usage.left]
+    return flat
 
 
 def _slices(
@@ -176,7 +443,7 @@ def _flat_orders(places: Iterable[int], plan: Plan, accounts: Accounts, now_ms: 
 
 
 def _name(account: str, ref: OrderRef) -> str:
-    return json.dumps([account, ref.kind, ref.value, ref.symbol], separators=(",", ":"))
+    return COMPACT([account, ref.kind, ref.value, ref.symbol])
 
 
 def _places(places: Iterable[int]) -> str:
@@ -184,24 +451,33 @@ def _places(places: Iterable[int]) -> str:
 
 
 def _claim(account: str, head: Sequence[Any], flat: Sequence[Any]) -> Claim:
-    kind, chunk_id, batch_id, token, attempt, deadline_ms, behind = head
+    kind, chunk_id, batch_id, token, attempt, deadline_ms, permitted_ms, deaths, prove, more = head
+    places = tuple(int(place) for place in flat[::4])
+    spaces = flat[3::4]
     return Claim(
         kind=ClaimKind(kind),
         chunk_id=chunk_id,
         batch_id=batch_id,
         account=account,
-        token=token,
+        token=int(token),
         attempt=attempt,
         deadline_ms=deadline_ms,
-        behind=behind,
-        places=tuple(int(place) for place in flat[::2]),
-        orders=tuple(_ref(order) for order in flat[1::2]),
+        places=places,
+        orders=tuple(_ref(order, space) for order, space in zip(flat[1::4], spaces, strict=True)),
+        permitted_ms=permitted_ms,
+        deaths=deaths,
+        prove=prove == "1",
+        known=tuple(Standing.read(text) if text else None for text in flat[2::4]),
+        query=int(more) if kind == ClaimKind.QUERY else 0,
+        strange=frozenset(place for place, space in zip(places, spaces, strict=True) if space == STRANGE),
+        elsewhere=frozenset(place for place, space in zip(places, spaces, strict=True) if space == ELSEWHERE),
+        empty_ms=int(more) if kind == ClaimKind.SWEEP and more else None,
     )
 
 
-def _ref(order: str) -> OrderRef:
+def _ref(order: str, space: str) -> OrderRef:
     _, kind, value, symbol = json.loads(order)
-    return OrderRef(IdKind(kind), value, symbol)
+    return OrderRef(IdKind(kind), value, symbol, space if space not in {"", STRANGE, ELSEWHERE} else None)
 
 
 def _script(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Once a second: wake what sleeps, give back what dead workers held, end what is past its deadline."""
+"""Twice a second: wake what sleeps, give back what dead workers held, end what is past its deadline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ import redis
 
 from tasks import keys
 from tasks.clock import Clock
-from tasks.drain import leftover
-from tasks.ports import Hint, Log
+from tasks.drain import DEADLY, leftover
+from tasks.ports import ClaimKind, Hint, Log
+from worker.heartbeats import Heartbeats
+from worker.hints import wake
 from worker.store import RedisStore
 
-TICK_S: Final = 1.0
-HOLD_MS: Final = 2_500  # a watch that does not come back for this long is another worker's
+TICK_S: Final = 0.5
+HOLD_MS: Final = 1_500  # a watch that does not come back for this long is another worker's
+SLOW_MS: Final = 1_000  # a Redis that takes this long to answer has been away
 CHUNKS_A_TICK: Final = 2_000
 
 
@@ -34,25 +37,41 @@ class Watch:
     hint: Hint
     ended: Callable[[str], None]
     answer: Callable[[str], None]
+    heartbeats: Heartbeats | None = None
 
     def run(self, stop: Event) -> None:
         """Watch until *stop* is set; Redis' absence is waited out."""
-        while not stop.wait(TICK_S):
+        nap_s = TICK_S
+        while not stop.wait(nap_s):
+            nap_s = TICK_S
             try:
-                if self.holds():
+                asked_ms = self.clock.now_ms()
+                self.store.take_back(asked_ms)
+                held = self.holds()
+                if self.heartbeats and self.clock.now_ms() - asked_ms > SLOW_MS:
+                    self.heartbeats.lost()
+                if held:
+                    nap_s = self._listen()
                     self.tick()
             except (redis.RedisError, ConnectionError) as error:
+                if self.heartbeats:
+                    self.heartbeats.lost()
                 self.log.warning("watch.unreachable", error=str(error))
             except Exception as error:  # noqa: BLE001  # whatever one batch has, the watch goes on for the others
                 self.log.warning("watch.fault", error=repr(error))
 
+    def _listen(self) -> float:
+        """Look at the heartbeats; gives the seconds until the next round, fewer than usual if one may be due."""
+        if self.heartbeats is None:
+            return TICK_S
+        due_ms = self.heartbeats.tick(self.clock.now_ms())
+        return TICK_S if due_ms is None else min(TICK_S, max(0, due_ms - self.clock.now_ms()) / 1000)
+
     def holds(self) -> bool:
         """Take the watch if nobody has it, keep it if it is ours."""
-        if self.redis.set(keys.WATCH, self.worker_id, nx=True, px=HOLD_MS):
-            return True
-        if self.redis.get(keys.WATCH) != self.worker_id:
-            return False
-        return bool(self.redis.pexpire(keys.WATCH, HOLD_MS))
+        if self.redis.get(keys.WATCH) == self.worker_id:  # asked first: a Redis that is full lets nobody set it
+            return bool(self.redis.pexpire(keys.WATCH, HOLD_MS))
+        return bool(self.redis.set(keys.WATCH, self.worker_id, nx=True, px=HOLD_MS))
 
     def tick(self) -> None:
         """Do one round of everything."""
@@ -60,11 +79,14 @@ class Watch:
         accounts: Any = self.redis.smembers(keys.ACCOUNTS)
         for account in sorted(accounts):
             self._recover(account, now_ms)
-            if self.store.resume(account, now_ms):
-                self.log.info("account.resumed", account=account)
             priority = self.store.ready(account, now_ms)
             if priority is not None:
-                self.hint(account, priority)
+                wake(self.hint, account, priority, self.log)
+        paused: Any = self.redis.smembers(keys.PAUSED)
+        for key in sorted(paused):
+            resumed = self.store.resume(key, now_ms)
+            if resumed is not None:
+                self.log.info("account.resumed", account=resumed)
         self._end_late(now_ms)
         awaited: Any = self.redis.smembers(keys.AWAITED)
         for batch_id in awaited:
@@ -84,6 +106,11 @@ class Watch:
             chunks: Any = self.redis.srandmember(keys.chunks(batch_id), CHUNKS_A_TICK)
             for chunk_id in chunks:
                 self._seize(chunk_id, now_ms, "chunk.late")
+            given_up, ended = self.store.expire(batch_id, now_ms)
+            if given_up:
+                self.log.warning("proof.late", batch=batch_id, orders=given_up)
+            if ended:
+                self.ended(batch_id)
             if not chunks and self.store.abandon(batch_id, now_ms):
                 self.log.warning("batch.abandoned", batch=batch_id)
                 self.ended(batch_id)
@@ -93,5 +120,11 @@ class Watch:
         if claim is None:
             return
         self.log.warning(event, batch=claim.batch_id, account=claim.account, chunk=chunk_id, kind=claim.kind.value)
-        if self.store.settle(claim, leftover(claim, now_ms), now_ms).ended:
+        paused = None if claim.kind is ClaimKind.SEND else self.store.paused_at(claim.account, claim.deadline_ms)
+        settlement = leftover(claim, self.store.lasting(claim.account), now_ms, paused)
+        if claim.deaths >= DEADLY and claim.kind is ClaimKind.SEND:
+            self.log.error("chunk.poison", batch=claim.batch_id, account=claim.account, orders=len(claim.orders))
+        if self.store.settle(claim, settlement, now_ms).ended:
             self.ended(claim.batch_id)
+        if claim.deaths >= DEADLY and claim.kind is ClaimKind.SEND and not settlement.again:
+            self.store.tell_poison(claim, now_ms)

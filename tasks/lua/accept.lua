@@ -10,12 +10,13 @@ local known = redis.call('HMGET', batch, 'digest', 'state')
 if known[1] and known[2] ~= 'refused' then
   return known[1] == ARGV[2] and 'known' or 'conflict'
 end
+-- First what a full Redis denies: a script that has written once may go on, and would take the batch in.
+redis.call('ZADD', P .. 'batches', ARGV[3], ARGV[1])
 redis.call('DEL', batch)
 redis.call('HSET', batch, 'batch_id', ARGV[1], 'digest', ARGV[2], 'submitted_ms', ARGV[3], 'state', 'accepted',
   unpack(ARGV, 7))
 redis.call('EXPIRE', batch, ARGV[4])
-redis.call('ZADD', P .. 'batches', ARGV[3], ARGV[1])
-if ARGV[6] ~= '' then redis.call('XADD', P .. 'inbox', '*', 'batch', ARGV[6]) end
+if ARGV[6] ~= '' then redis.call('HSET', batch, 'entry', redis.call('XADD', P .. 'inbox', '*', 'batch', ARGV[6])) end
 redis.call('XADD', P .. 'events', 'MAXLEN', '~', ARGV[5], '*',
   'type', 'batch.accepted', 'batch_id', ARGV[1], 'at_ms', ARGV[3])
 return 'new'

@@ -1,30 +1,42 @@
 """What the lanes must do, by the rules: each command is carried out for real and compared with what should follow."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import redis
+
+from connectors.calls import Scope
+from connectors.orders import OrderRef
 from connectors.outcomes import Status
 from tasks import keys
 from tasks.batch import Account, Batch, Order
 from tasks.fold import GONE, Standing, fold
 from tasks.plan import plan
-from tasks.ports import Claim, ClaimKind, Settled, Settlement, Wait
+from tasks.ports import Claim, ClaimKind, Grant, Pause, Settled, Settlement, Why
 from tests.fakes import FakeLog
 from tests.tasks.lanes import Killed, Lanes, dying_after, structure
-from worker.store import LONGEST_CALL_MS, RedisStore
+from worker.store import LONGEST_CALL_MS, SETTLING_MS, RedisStore, pause_key
 from worker.watch import Watch
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a chunk in hands, by which token, what for and since when."""
+    """Who has a chunk in hands, by which token, what for and since when; ``lost`` if it was never told."""
 
-    token: int
+    claim: Claim
     kind: ClaimKind
-    worker: str
+    store: RedisStore
     since_ms: int
+    lost: bool = False
+    seized: bool = False
+
+    @property
+    def names(self) -> set[tuple[str, OrderRef]]:
+        """The orders that a call for it is in flight for."""
+        return {(self.claim.account, ref) for ref in self.claim.orders} if self.kind is ClaimKind.SEND else set()
 
 
 @dataclass
@@ -34,13 +46,14 @@ class LaneModel:
     lanes: Lanes
     accounts: Mapping[str, Account]
     batches: dict[str, Batch] = field(default_factory=dict)
-    claims: list[tuple[str, Claim]] = field(default_factory=list)  # every one ever made, by its worker
+    claims: list[tuple[RedisStore, Claim]] = field(default_factory=list)  # every one ever told, by its store
     holders: dict[str, Holder] = field(default_factory=dict)  # by chunk
     known: dict[tuple[str, int], Standing] = field(default_factory=dict)  # by batch and place
-    granted_ms: dict[str, list[int]] = field(default_factory=dict)  # by account
+    said: dict[tuple[str, OrderRef], set[Standing]] = field(default_factory=lambda: defaultdict(set))  # in any batch
+    granted_ms: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by account
     tokens: dict[str, int] = field(default_factory=dict)  # the last one, by account
     attempts: dict[str, int] = field(default_factory=dict)  # by chunk
-    paused_ms: dict[str, int] = field(default_factory=dict)  # until when, by account
+    paused_ms: dict[str, int] = field(default_factory=dict)  # until when, by key of the pause
 
     @property
     def now_ms(self) -> int:
@@ -55,8 +68,7 @@ class LaneModel:
 
     def plan_again(self, batch: Batch, accounts: Mapping[str, Account]) -> None:
         """Write what is missing of a plan, perhaps with another configuration."""
-        self.lanes.accounts = dict(accounts)
-        self.lanes.enqueue(batch)
+        self.lanes.enqueue(batch, accounts=accounts)
         self._note_invalid(batch)
 
     def _note_invalid(self, batch: Batch) -> None:
@@ -68,59 +80,150 @@ class LaneModel:
                 self.known[batch_id, place] = Standing.read(str(written))
                 assert self.known[batch_id, place].status is Status.INVALID
 
-    def claim(self, account: str, store: RedisStore) -> Claim | None:
-        """Claim for a worker: never late, never what is gone, never what another has, never too many."""
-        claim = store.claim(self.accounts[account], self.now_ms)
-        if isinstance(claim, Wait):
-            assert claim.until_ms is None or claim.until_ms >= self.now_ms
-            return None
+    def claim(self, store: RedisStore, account: str, most: int) -> tuple[Claim, ...]:
+        """Claim for a worker: never late, never what is gone, never what another has in flight, never too many."""
+        self._taken_back(store)
+        return self._granted(store, account, store.claim(account, most, self.now_ms), most)
+
+    def lose_claim(self, store: RedisStore, account: str, most: int) -> None:
+        """Claim for a worker that the answer does not reach."""
+        self._taken_back(store)
+        ask = store._claim
+        answers: list[Any] = []
+        with losing(store, "_claim", answers.append), suppress(redis.ConnectionError):
+            store.claim(account, most, self.now_ms)
+        assert store._claim == ask
+        self._granted(store, account, store._grant(account, answers[0]), most, lost=True)
+
+    def _granted(self, store: RedisStore, account: str, grant: Grant, most: int, *, lost: bool = False) -> Any:
+        assert len(grant.claims) <= most
+        assert len(grant.claims) < most or grant.wait.why is Why.MORE
+        assert grant.wait.until_ms is None or grant.wait.until_ms > self.now_ms
+        if not grant.claims:
+            return ()
+        self.absorb()
+        stops = self._pauses(account)
+        assert all(self.paused_ms.get(key, 0) <= self.now_ms for key in stops)
+        in_flight = int(self.lanes.redis.zcard(keys.flights(account)))
+        assert in_flight <= self.accounts[account].max_in_flight
+        if any(self.lanes.redis.hexists(key, "trial") for key in stops):
+            assert in_flight == len(grant.claims) == 1, "after a failure one call goes alone"
+        for claim in grant.claims:
+            self._check(claim)
+            self._hold(store, claim, lost=lost)
+        return grant.claims
+
+    def _check(self, claim: Claim) -> None:
         gone = [self._is_gone(claim.batch_id, place) for place in claim.places]
         expected = {
             ClaimKind.SEND: self.now_ms < claim.deadline_ms and not any(gone),
             ClaimKind.LATE: self.now_ms >= claim.deadline_ms and not all(gone),
             ClaimKind.MOOT: all(gone),
+            ClaimKind.QUERY: self.now_ms < claim.deadline_ms and not any(gone),
+            ClaimKind.LIST: self.now_ms < claim.deadline_ms and not any(gone),
         }
         assert expected[claim.kind]
-        assert self.paused_ms.get(account, 0) <= self.now_ms
         assert claim.chunk_id not in self.holders
-        assert int(self.lanes.redis.zcard(keys.flights(account))) <= self.accounts[account].max_in_flight
         if claim.kind is ClaimKind.SEND:
             assert claim.attempt == self.attempts.get(claim.chunk_id, claim.attempt - 1) + 1
-            self.granted_ms.setdefault(account, []).append(self.now_ms)
-        self._hold(store, claim)
-        return claim
+            self.granted_ms[claim.account].append(claim.permitted_ms)
 
     def _is_gone(self, batch_id: str, place: int) -> bool:
         return (batch_id, place) in self.known and self.known[batch_id, place].strength >= GONE
 
-    def _hold(self, store: RedisStore, claim: Claim) -> None:
+    def _hold(self, store: RedisStore, claim: Claim, *, lost: bool = False, seized: bool = False) -> None:
         asked = plan(self.batches[claim.batch_id], self.accounts).orders
         assert [asked[place] for place in claim.places] == [Order(claim.account, order) for order in claim.orders]
         assert claim.token > self.tokens.get(claim.account, 0)
         self.tokens[claim.account] = claim.token
         self.attempts[claim.chunk_id] = claim.attempt
-        self.claims.append((store._worker_id, claim))
-        self.holders[claim.chunk_id] = Holder(claim.token, claim.kind, store._worker_id, self.now_ms)
+        holder = Holder(claim, claim.kind, store, self.now_ms, lost, seized)
+        self.holders.pop(claim.chunk_id, None)
+        in_flight: set[tuple[str, OrderRef]] = set().union(*(other.names for other in self.holders.values()))
+        assert not in_flight & holder.names, "one cancel at a time"
+        self.holders[claim.chunk_id] = holder
+        if not lost:
+            self.claims.append((store, claim))
+
+    def _taken_back(self, store: RedisStore) -> None:
+        """Forget what the store gives back before it claims: it was never told of it."""
+        for holder in [*self.holders.values()]:
+            if holder.lost and holder.store is store:
+                self._give_back(holder)
+
+    def _give_back(self, holder: Holder) -> None:
+        claim = holder.claim
+        del self.holders[claim.chunk_id]
+        if holder.kind not in {ClaimKind.QUERY, ClaimKind.LIST}:
+            self.tokens[claim.account] += 1  # the token is spent
+        if holder.kind is ClaimKind.SEND:
+            self.attempts[claim.chunk_id] -= 1
+            self.granted_ms[claim.account].remove(claim.permitted_ms)
+
+    def release(self, store: RedisStore, claim: Claim) -> None:
+        """Give a chunk back; nothing happens if it is no longer ours."""
+        store.release(claim, self.now_ms)
+        self._taken_back(store)
+        if (holder := self._own(claim)) is not None:
+            self._give_back(holder)
+
+    def _own(self, claim: Claim) -> Holder | None:
+        holder = self.holders.get(claim.chunk_id)
+        return holder if holder is not None and holder.claim.token == claim.token else None
 
     def settle(self, store: RedisStore, claim: Claim, settlement: Settlement) -> Settled:
-        """Settle: only the newest holder moves the chunk, but what anybody learned counts."""
+        """Settle: what was learned counts in any case; the chunk moves only in the hands of its holder."""
+        self._learn_all(claim, settlement)
+        answer = store.settle(claim, settlement, self.now_ms)
+        self._settled(claim, answer)
+        return answer
+
+    def turn(self, store: RedisStore, claim: Claim, settlement: Settlement, fate: str) -> None:
+        """Settle and claim; the answer may be lost, or the command with it."""
+        self._learn_all(claim, settlement)
+        held = self._own(claim) is not None
+        if fate == "told":
+            answer, grant = store.turn(claim, settlement, self.now_ms)
+            self._settled(claim, answer)
+            self._granted(store, claim.account, grant, 1)
+            return
+        answers: list[Any] = []
+        with losing(store, "_turn", answers.append, carried_out=fate == "answer lost"):
+            answer, grant = store.turn(claim, settlement, self.now_ms)
+        assert not grant.claims
+        assert grant.wait.why is Why.MORE
+        if not answers:
+            self._settled(claim, answer)
+            return
+        assert not answer.held, "it was settled before"
+        assert bool(answers[0][0]) == held
+        self.holders = {key: one for key, one in self.holders.items() if not held or key != claim.chunk_id}
+        lost = store._grant(claim.account, answers[0][2])
+        self._granted(store, claim.account, lost, 1, lost=True)
+
+    def _learn_all(self, claim: Claim, settlement: Settlement) -> None:
+        """Note what a settlement tells of orders, before it is carried out."""
         done = self.lanes.client.report(claim.batch_id)["state"] == "done"
+        refs = {
+            place: order.ref for place, order in enumerate(plan(self.batches[claim.batch_id], self.accounts).orders)
+        }
         for place, one in settlement.standings:
-            self._learn(claim.batch_id, place, one)
+            self._learn(claim, place, refs[place], one)
         for ref, one in () if done else settlement.siblings:
             for place in self._places(claim.batch_id, Order(claim.account, ref)):
-                self._learn(claim.batch_id, place, one)
-        answer = store.settle(claim, settlement, self.now_ms)
-        holder = self.holders.get(claim.chunk_id)
-        mine = holder is not None and holder.token == claim.token
+                self._learn(claim, place, ref, one)
+
+    def _settled(self, claim: Claim, answer: Settled) -> None:
+        mine = self._own(claim) is not None
         assert answer.held == mine
         assert mine or not answer.ended
         if mine:
             del self.holders[claim.chunk_id]
-        return answer
 
-    def _learn(self, batch_id: str, place: int, one: Standing) -> None:
-        self.known[batch_id, place] = fold(self.known.get((batch_id, place), one), one)
+    def _learn(self, claim: Claim, place: int, ref: OrderRef, one: Standing) -> None:
+        key = claim.batch_id, place
+        self.known[key] = fold(self.known.get(key, one), one)
+        self.said[claim.account, ref].add(one)
 
     def _places(self, batch_id: str, order: Order) -> list[int]:
         """Where an answer finds an order that nobody asked for: where it is written, and not as invalid."""
@@ -131,45 +234,97 @@ class LaneModel:
     def seize(self, store: RedisStore, chunk_id: str, account: str = "") -> Claim | None:
         """Seize: never from a living worker, and from a lane only what is late."""
         holder = self.holders.get(chunk_id)
-        beats = holder is not None and self.lanes.redis.exists(keys.worker(holder.worker))
+        beats = holder is not None and self.lanes.redis.exists(keys.worker(holder.store._worker_id))
         claim = store.seize(chunk_id, self.now_ms, account)
         if claim is not None:
-            assert holder is None or not beats or self.now_ms >= holder.since_ms + LONGEST_CALL_MS
+            longest_ms = SETTLING_MS if holder is not None and holder.seized else LONGEST_CALL_MS
+            assert holder is None or not beats or self.now_ms >= holder.since_ms + longest_ms
             assert holder is not None or claim.deadline_ms <= self.now_ms
             assert claim.kind is (holder.kind if holder is not None else ClaimKind.IDLE)
-            self._hold(store, claim)
+            self._hold(store, claim, seized=True)
         return claim
 
-    def pause(self, store: RedisStore, account: str, ms: int) -> None:
-        """Stop an account; a longer pause that runs already stays."""
-        until_ms = self.now_ms + ms
-        told = store.pause(account, until_ms, "429", self.now_ms)
-        assert told or until_ms <= self.paused_ms.get(account, 0)
-        self.paused_ms[account] = max(until_ms, self.paused_ms.get(account, 0))
+    def pause(self, account: str, pause: Pause) -> None:
+        """Stop all who share the scope; a longer pause that runs already stays."""
+        key = pause_key(self.accounts[account], pause.scope)
+        until_ms = self.lanes.store.pause(account, pause, self.now_ms)
+        if until_ms is None:
+            return
+        assert until_ms > self.paused_ms.get(key, 0)
+        assert self.now_ms + pause.wait_ms <= until_ms <= self.now_ms + max(pause.wait_ms, pause.longest_ms)
+        self.paused_ms[key] = until_ms
+
+    def _pauses(self, account: str) -> list[str]:
+        return [pause_key(self.accounts[account], scope) for scope in Scope]
 
     def watch(self, store: RedisStore) -> None:
         """Let a worker's watch have one round."""
         redis, clock, told = self.lanes.redis, self.lanes.clock, Told(self, store)
         Watch(redis, told, clock, FakeLog(), "w", 10**6, nothing, nothing, nothing).tick()  # type: ignore[arg-type]
 
+    def absorb(self) -> None:
+        """Take over what batches know of orders from others that named them: only what was said, and is stronger."""
+        for batch_id, batch in self.batches.items():
+            orders = plan(batch, self.accounts).orders
+            stored: Any = self.lanes.redis.hgetall(keys.outcomes(batch_id))
+            standings = {int(place): Standing.read(text) for place, text in stored.items()}
+            assert standings.keys() >= {place for of, place in self.known if of == batch_id}
+            for place, one in standings.items():
+                own = self.known.get((batch_id, place))
+                if one != own:
+                    assert own is None or one > own
+                    assert one in self.said[orders[place].account, orders[place].ref]
+                    self.known[batch_id, place] = one
+
     def check(self) -> None:
         """Compare what is stored with what should be."""
         assert structure(self.lanes.redis) == []
-        for batch_id in self.batches:
-            stored: Any = self.lanes.redis.hgetall(keys.outcomes(batch_id))
-            assert stored == {str(place): one.text() for (of, place), one in self.known.items() if of == batch_id}
+        self.absorb()
 
     def check_end(self) -> None:
-        """Every batch has ended, and every order that was ever written has its outcome."""
+        """Every batch has ended, every order has its outcome, and nothing is left that is not kept on purpose."""
         assert not self.holders
         for batch_id, batch in self.batches.items():
             report = self.lanes.client.report(batch_id)
-            written = self.lanes.redis.hlen(keys.orders(batch_id))
             asked = len(plan(batch, self.accounts).orders)
             assert report["state"] == "done"
             assert report["orders"] == sum(report["counts"].values()) == asked
-            assert report["counts"].get("pending", 0) == asked - written
+            assert report["counts"].get("pending", 0) == 0
             assert report["gone"] == sum(self._is_gone(batch_id, place) for place in range(asked))
+        assert left_behind(self.lanes.redis) == set()
+
+
+KEPT = {keys.EVENTS, keys.BATCHES, keys.ACCOUNTS, keys.ACCOUNT_VENUES, keys.ACCOUNT_NAMING, keys.ACCOUNT_PAUSES}
+KEPT_KINDS = (keys.account(""), keys.worker(""))
+OF_BATCHES = (keys.batch(""), keys.orders(""), keys.outcomes(""))
+OF_TIME = (f"{keys.PREFIX}limit:", f"{keys.PREFIX}pause:", f"{keys.PREFIX}gone:")
+
+
+def left_behind(connection: redis.Redis) -> set[str]:
+    """Name the keys that should not be there when all batches have ended: none that is about work, none for ever."""
+    found: Iterable[Any] = connection.scan_iter()
+    names = {str(key) for key in found} - KEPT
+    expiring = {key for key in names if key.startswith((*OF_BATCHES, *OF_TIME)) and connection.ttl(key) > 0}
+    return {key for key in names - expiring if not key.startswith(KEPT_KINDS)}
+
+
+class losing:  # noqa: N801  # reads like a function: with losing(…)
+    """Have a store's command fail as if Redis' answer, which is told to *tell*, had been lost; or the command too."""
+
+    def __init__(self, store: RedisStore, name: str, tell: Callable[[Any], None], *, carried_out: bool = True) -> None:
+        self._store, self._name, self._tell, self._carried_out = store, name, tell, carried_out
+        self._ask = getattr(store, name)
+
+    def __enter__(self) -> None:
+        setattr(self._store, self._name, self._fail)
+
+    def __exit__(self, *_: object) -> None:
+        setattr(self._store, self._name, self._ask)
+
+    def _fail(self, **call: Any) -> object:
+        if self._carried_out:
+            self._tell(self._ask(**call))
+        raise redis.ConnectionError("the answer was lost")
 
 
 @dataclass

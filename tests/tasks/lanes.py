@@ -11,22 +11,29 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
+from connectors.calls import Limit, Scope
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from tasks import keys
-from tasks.batch import Account, Batch, Order, Priority
+from tasks.batch import Account, Accounts, Batch, Order, Priority
 from tasks.client import Client, script
-from tasks.drain import _standing
 from tasks.fold import Standing
 from tasks.plan import plan
-from tasks.ports import Claim, Part, Settled, Settlement, Wait
+from tasks.ports import Claim, Grant, Part, Pause, Settled, Settlement, Wait
+from tasks.standings import standing_of
 from tests.fakes import FakeClock, account_of, refs
 from worker.store import RedisStore
 
 BOTH = ("fake", pytest.param("real", marks=pytest.mark.redis))
 KEEP_S = 1_000_000
 GUARD_MS = 10
+CLEANUP_SHARE = 0.7
 NOBODY = "redis://127.0.0.1:1/0"
+
+
+def guarded_ms(limit: Limit) -> int:
+    """Give the width of the window that is kept for *limit*."""
+    return limit.per_ms + max(GUARD_MS, limit.per_ms // 50)
 
 
 def share(of_examples: float) -> settings:
@@ -59,7 +66,7 @@ def client_on(connection: Redis, clock: FakeClock) -> Client:
 def standing(status: Status, at_ms: int, message: str | None = None) -> Standing:
     """Make the standing of an order that an answer named."""
     order = OrderRef(IdKind.ORDER_ID, "any")
-    return _standing(Outcome(order, status, Evidence.CANCEL_ANSWER, None, message), 1, at_ms)
+    return standing_of(Outcome(order, status, Evidence.CANCEL_ANSWER, None, message), 1, at_ms)
 
 
 def orders_of(account: Account, *values: str) -> tuple[Order, ...]:
@@ -78,6 +85,13 @@ class Lanes:
         self.client = client_on(self.redis, self.clock)
         self.accounts = {self.account.name: self.account}
         self.store = self.worker("w1")
+        self.store.publish()
+
+    def use(self, *accounts: Account) -> None:
+        """Let the workers have *accounts*; the first is the one that the rest is about."""
+        self.account = accounts[0]
+        self.accounts |= {account.name: account for account in accounts}
+        self.store.publish()
 
     @property
     def now_ms(self) -> int:
@@ -86,7 +100,9 @@ class Lanes:
     def worker(self, name: str) -> RedisStore:
         """Give the store of a living worker."""
         self.redis.set(keys.worker(name), "1")
-        return RedisStore(self.redis, name, KEEP_S, GUARD_MS)
+        return RedisStore(
+            self.redis, name, self.accounts, keep_s=KEEP_S, guard_ms=GUARD_MS, cleanup_share=CLEANUP_SHARE
+        )
 
     def kill(self, name: str) -> None:
         self.redis.delete(keys.worker(name))
@@ -96,31 +112,61 @@ class Lanes:
         self.client.accept(batch, batch.batch_id, "")
         return batch.batch_id
 
-    def enqueue(self, batch: Batch, store: RedisStore | None = None) -> None:
-        """Plan an accepted batch and write it."""
+    def enqueue(self, batch: Batch, store: RedisStore | None = None, accounts: Accounts | None = None) -> None:
+        """Plan an accepted batch and write it, perhaps with another configuration of *accounts*."""
         assert batch.batch_id
+        accounts = accounts or self.accounts
         submitted_ms = int(str(self.redis.hget(keys.batch(batch.batch_id), "submitted_ms")))
-        planned = plan(batch, self.accounts)
+        planned = plan(batch, accounts)
         (store or self.store).enqueue(
-            batch.batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=self.now_ms
+            batch.batch_id, batch, planned, accounts, submitted_ms=submitted_ms, now_ms=self.now_ms
         )
 
-    def put(self, batch_id: str, *values: str, priority: Priority = Priority.RISK, deadline_s: float = 60) -> Batch:
-        """Take in and plan a batch of orders of the account."""
-        batch = Batch(batch_id, orders_of(self.account, *values), priority, deadline_s)
+    def put(
+        self,
+        batch_id: str,
+        *values: str,
+        priority: Priority = Priority.RISK,
+        deadline_s: float = 60,
+        prove: bool = False,
+    ) -> Batch:
+        """Take in and plan a batch of orders of the account; nothing is read back unless *prove* says so."""
+        batch = Batch(batch_id, orders_of(self.account, *values), priority, deadline_s, prove)
         self.accept(batch)
         self.enqueue(batch)
         return batch
 
     def claim(self, store: RedisStore | None = None) -> Claim:
-        claim = (store or self.store).claim(self.account, self.now_ms)
-        assert isinstance(claim, Claim), claim
-        return claim
+        """Claim one chunk; there is one."""
+        grant = self.grant(1, store)
+        assert len(grant.claims) == 1, grant
+        return grant.claims[0]
 
     def wait(self) -> Wait:
-        wait = self.store.claim(self.account, self.now_ms)
-        assert isinstance(wait, Wait), wait
-        return wait
+        """Say what is to be waited for; nothing can be claimed."""
+        grant = self.grant(1)
+        assert not grant.claims, grant
+        return grant.wait
+
+    def grant(self, most: int, store: RedisStore | None = None) -> Grant:
+        return (store or self.store).claim(self.account.name, most, self.now_ms)
+
+    def pause(
+        self,
+        wait_ms: int,
+        scope: Scope = Scope.ACCOUNT,
+        *,
+        account: str | None = None,
+        rate: bool = True,
+        since_ms: int | None = None,
+        longest_ms: int = 100_000,
+        patience: int = 0,
+        reason: str = "429",
+    ) -> int | None:
+        """Pause the account, because of a call permitted now, and give until when."""
+        since_ms = self.now_ms if since_ms is None else since_ms
+        pause = Pause(scope, wait_ms, longest_ms, reason, rate, since_ms, patience)
+        return self.store.pause(account or self.account.name, pause, self.now_ms)
 
     def settle(self, claim: Claim, status: Status = Status.CANCELED, **more: Any) -> Settled:
         """Settle *claim*: all of its orders have *status*."""
@@ -181,6 +227,8 @@ def structure(connection: Redis) -> list[str]:
     places: dict[str, list[str]] = defaultdict(list)
     for pattern in (f"{keys.PREFIX}lane:*", keys.flights("*")):
         for key in connection.scan_iter(pattern):
+            if key.endswith(".proof"):
+                continue  # batches stand there
             members: Any = connection.zrange(key, 0, -1)
             for chunk_id in members:
                 places[chunk_id].append(key)
@@ -204,19 +252,26 @@ def _batch_faults(connection: Redis, batch_id: str, chunks: Mapping[str, Mapping
         return [f"has chunks {sorted(chunks)} before its plan"] if chunks else []
     orders = _hash(connection, keys.orders(batch_id))
     known = {place: Standing.read(text) for place, text in _hash(connection, keys.outcomes(batch_id)).items()}
+    if batch["state"] == "refused":  # a sweep that matched too many
+        return [f"is refused, and has chunks {sorted(chunks)}"] if chunks else []
     account_of_place = {place: json.loads(order)[0] for place, order in orders.items()}
-    held = Counter(place for chunk in chunks.values() for place in chunk["places"].split(","))
+    held = Counter(place for chunk in chunks.values() for place in chunk["places"].split(",") if place)
+    held += Counter(
+        place for account in set(account_of_place.values()) for place in _to_be_read(connection, account, batch_id)
+    )
     done = batch["state"] == "done"
     # What was never written of a plan is given up some time after the deadline.
     unwritten = 0 if done else int(batch["orders"]) - len(orders) - int(batch.get("abandoned", 0))
     faults = [f"place {place} is in {number} chunks" for place, number in held.items() if number > 1]
+    faults += _flight_faults(connection, chunks)
     faults += [f"place {place} is in a chunk and is no order" for place in held.keys() - orders.keys()]
     faults += [
         f"order {place} is in no chunk and has no outcome" for place in orders.keys() - held.keys() - known.keys()
     ]
     faults += [f"chunk {chunk_id} is its, and {c['account']}'s" for chunk_id, c in chunks.items() if _mixed(c, orders)]
-    if int(batch["left"]) != unwritten + len(held):
-        faults.append(f"left is {batch['left']}; {unwritten} are not written, {len(held)} in chunks")
+    sweeps = sum(1 for chunk in chunks.values() if "sweep" in chunk)  # each is one thing to be done
+    if int(batch["left"]) != unwritten + len(held) + sweeps:
+        faults.append(f"left is {batch['left']}; {unwritten} are not written, {len(held)} in chunks, {sweeps} sweeps")
     if ("planned" in batch) != (unwritten == 0):
         faults.append(f"{unwritten} orders are not written, planned is {batch.get('planned')}")
     if done != (batch["left"] == "0" and "planned" in batch) or done != ("done_ms" in batch):
@@ -229,12 +284,37 @@ def _batch_faults(connection: Redis, batch_id: str, chunks: Mapping[str, Mapping
     return faults + _count_faults(batch, account_of_place, known)
 
 
+def _flight_faults(connection: Redis, chunks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Say what is wrong with the marks of orders in flight, and with those that wait for them."""
+    faults = []
+    for chunk_id, chunk in chunks.items():
+        in_flight = connection.zscore(keys.flights(chunk["account"]), chunk_id) is not None
+        busy = _hash(connection, keys.busy(chunk["account"]))
+        held = {name for name, holder in busy.items() if holder.split(" ")[0] == chunk_id}
+        marked = set(chunk.get("marks", "").split("\n")) - {""}
+        if held != marked or (marked and not in_flight):
+            faults.append(f"chunk {chunk_id} marks {marked}, is in flight: {in_flight}, and holds {held}")
+        if not in_flight and connection.exists(keys.followers(chunk_id)):
+            faults.append(f"chunk {chunk_id} is waited for, and is not in flight")
+    return faults
+
+
+def _to_be_read(connection: Redis, account: str, batch_id: str) -> list[str]:
+    """Give the places of the orders of a batch that wait to be read; the batch stands among those to be read."""
+    members: Any = connection.zrange(keys.proof(account, batch_id), 0, -1)
+    lanes = [keys.proof_lane(account, priority) for priority in Priority]
+    standing_in = [lane for lane in lanes if connection.zscore(lane, batch_id) is not None]
+    assert len(standing_in) == bool(members), f"{batch_id} has {members} to be read and stands in {standing_in}"
+    return [member.rstrip("?!*") for member in members]
+
+
 def _count_faults(
     batch: Mapping[str, str], account_of_place: Mapping[str, str], known: Mapping[str, Standing]
 ) -> list[str]:
     expected = Counter(f"n:{one.status}" for one in known.values())
     expected += Counter(f"a:{account_of_place.get(place)}:{one.status}" for place, one in known.items())
     expected += Counter(f"a:{account}:orders" for account in account_of_place.values())
+    expected += Counter({"n:not_sent": int(batch.get("abandoned", 0))})
     counted = {name: int(number) for name, number in batch.items() if name.startswith(("n:", "a:")) and number != "0"}
     return [] if counted == expected else [f"counts {counted}; there are {dict(expected)}"]
 

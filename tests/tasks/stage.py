@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from connectors.transport import NotSent
 from connectors.venue import Venue
-from tasks.drain import Drain, VenueClock
-from tasks.ports import Wait
-from tests.fakes import PLAIN, START_MS, FakeClock, FakeLine, FakeLog, FakeStore, Reply, account_of, ids_of, refs, said
+from tasks.clock import VenueClock
+from tasks.drain import Drain
+from tasks.ports import Wait, Why
+from tests.fakes import PLAIN, FakeClock, FakeLine, FakeLog, FakeStore, Reply, account_of, ids_of, refs, said
 
 NAMES = ("a", "b", "c", "d")
 CANCELED = said(statuses=dict.fromkeys(NAMES, "canceled"))
-MUCH_LATER_MS = START_MS + 600_000
 
 
 @dataclass
@@ -33,10 +33,24 @@ class Stage:
             self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self.ended.append
         )
 
-    def run(self, *chunks: tuple[str, ...], until_ms: int = MUCH_LATER_MS) -> Wait | None:
+    def run(self, *chunks: tuple[str, ...]) -> Wait:
+        """Add *chunks*, and work until only new work could change anything; time passes where it must."""
         for chunk in chunks:
             self.store.put(refs(*chunk))
-        return self.drain.run(until_ms, lambda behind: None, lambda: False)
+        while True:
+            grant = self.store.claim(self.account.name, 1, self.clock.now_ms())
+            wait = grant.wait
+            for claim in grant.claims:
+                wait = self.drain.work_on(claim, lambda: True)
+            if wait.why not in {Why.MORE, Why.WITHHELD}:
+                if wait.until_ms is None:
+                    return wait
+                self.clock.ms = max(self.clock.ms, wait.until_ms)
+
+    def work(self) -> Wait:
+        """Claim one chunk, carry it out and claim nothing behind it."""
+        (claim,) = self.store.claim(self.account.name, 1, self.clock.now_ms()).claims
+        return self.drain.work_on(claim, lambda: False)
 
     def sent(self) -> list[list[str]]:
         return [ids_of(request) for request in self.line.requests if request.method == "POST"]

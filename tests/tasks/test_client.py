@@ -127,6 +127,7 @@ def test_outcomes_come_in_the_documents_order(client: Client, lanes: Lanes) -> N
 
 def test_venues_are_known_from_the_workers(client: Client, lanes: Lanes) -> None:
     lanes.put("b", "1")
+    lanes.redis.delete(keys.ACCOUNT_VENUES)
     assert client.outcomes("b")[0]["venue"] is None
     lanes.redis.hset(keys.ACCOUNT_VENUES, "main", "kuna")
 
@@ -207,3 +208,22 @@ def test_follow_gives_a_report_at_every_change(client: Client, lanes: Lanes) -> 
             lanes.settle(claim)
 
     assert seen == [("accepted", 0), ("running", 1), ("done", 2)]
+
+
+# Sweeps
+
+
+def test_a_selection_is_written_down_with_the_batch(client: Client, redis_client: Redis) -> None:
+    select = {"accounts": ["main"], "symbol": "LTCBTC", "side": "sell"}
+    document = {"version": 1, "batch_id": "s", "select": select, "max_orders": 7, "replay_of": "b"}
+
+    first = client.hand_over(document)
+    again = client.hand_over(document)
+
+    written: Any = redis_client.hgetall(keys.batch("s"))
+    assert (first.known, again.known) == (False, True)
+    assert written["select"] == '{"accounts":["main"],"symbol":"LTCBTC","side":"sell"}'
+    assert (written["max_orders"], written["replay_of"], written["orders"]) == ("7", "b", "0")
+    assert client.report("s")["replay_of"] == "b"
+    client.submit(DOCUMENT)
+    assert not {"select", "max_orders", "replay_of"} & redis_client.hgetall(keys.batch("b")).keys()

@@ -168,10 +168,9 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "reason long": ({"reason": "x" * 201}, "reason: has 201 characters; at most 200 are taken"),
     "reason 5 MB": ({"reason": "x" * 5_000_000}, "reason: has 5,000,000 characters; at most 200 are taken"),
     "unknown field": ({"dry_run": True}, "dry_run: Unknown field."),
-    "select": (
-        {"select": {"accounts": ["main"], "all": True}},
-        "select: sweeps are not supported by this version: list the orders",
-    ),
+    "field with an inner name": ({"_schema": True}, "_schema: Unknown field."),
+    "max_orders": ({"max_orders": 5}, "max_orders: is for a sweep (select) only: leave it out"),
+    "replay_of": ({"replay_of": "a/b"}, "replay_of: must be 1 to 128 of A-Z a-z 0-9 . _ : -"),
 }
 
 
@@ -272,20 +271,24 @@ def test_every_error_is_listed() -> None:
     ]
 
 
-def test_a_sweep_and_a_strange_account_have_their_other_errors_listed_too() -> None:
-    document = PLAIN | {"version": 2, "select": {}, "max_orders": 1, "account": "other"}
+def test_a_sweep_beside_orders_and_a_strange_account_have_their_other_errors_listed_too() -> None:
+    filters = "symbol, side, older_than_s, client_order_id_prefix"
+    document = PLAIN | {"version": 2, "select": {"accounts": ["strange"], "colour": "red"}, "account": "other"}
 
     assert sorted(errors_of(document, frozenset({"main"}))) == [
         "account 'other' is not configured (configured: main)",
-        "max_orders: sweeps are not supported by this version: list the orders",
-        "select: sweeps are not supported by this version: list the orders",
+        "account 'strange' is not configured (configured: main)",
+        "account: is for orders: name the accounts of a sweep in select.accounts",
+        "orders: must not stand beside select: give the one or the other",
+        f"select.all: must be true for every open order; or give a filter: {filters}",
+        f"select.colour: is not a known field; there are accounts, all, {filters}",
         "version: must be 1",
     ]
 
 
 def test_a_missing_version_or_orders_is_an_error() -> None:
     assert sorted(errors_of({})) == [
-        "orders: Missing data for required field.",
+        "orders: must name the orders to cancel; or give select, to sweep what is open",
         "version: Missing data for required field.",
     ]
 

@@ -11,6 +11,7 @@ from connectors.orders import IdKind
 from tasks.batch import Batch
 from tasks.document import ORDER_FIELDS, load_batch, parse_document
 from tasks.errors import DocumentRefused
+from tasks.selection import FILTERS
 
 NAMES = ("version", "batch_id", "account", "orders", "priority", "deadline_s", "prove", "requested_by", "reason")
 any_text = st.text(st.characters(), max_size=20)  # lone surrogates too: JSON can spell them
@@ -20,9 +21,14 @@ anything = st.recursive(
     max_leaves=8,
 )
 odd_order = st.dictionaries(st.sampled_from(sorted(ORDER_FIELDS)) | any_text, anything, max_size=3)
+odd_select = st.dictionaries(
+    st.sampled_from(["accounts", "all", *FILTERS]) | any_text,
+    anything | st.sampled_from([True, "buy", ["main"], ["*"], 60]),
+    max_size=6,
+)
 odd_document = st.dictionaries(
-    st.sampled_from([*NAMES, "select", "max_orders"]) | any_text,
-    anything | st.sampled_from([1, "risk", 60]) | st.lists(odd_order, max_size=3),
+    st.sampled_from([*NAMES, "select", "max_orders", "replay_of"]) | any_text,
+    anything | st.sampled_from([1, "risk", 60]) | st.lists(odd_order, max_size=3) | odd_select,
     max_size=10,
 )
 printable = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=12)

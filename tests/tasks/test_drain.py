@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.calls import REFUSED_AS, RefusalKind, Request, Response, Stamp
+from connectors.calls import REFUSED_AS, RefusalKind, Request, Response, Scope, Stamp, Usage
 from connectors.credentials import Credentials
 from connectors.orders import OrderRef
 from connectors.outcomes import Status
 from connectors.transport import MaybeSent
 from tasks.drain import LATE
 from tasks.fold import NEVER_TRIED, REFUSED_BY_NAME, STRENGTH
-from tasks.ports import Claim, ClaimKind, Wait, Why
-from tasks.retry import CREDENTIALS_PAUSE_MS, RATE_PAUSE_MS, STEPS, Step
+from tasks.ports import ClaimKind, Pause, Wait, Why
+from tasks.retry import STEPS, STOPS, Step
 from tests.fakes import PLAIN, SECRET, START_MS, FakeClock, ids_of, refs, said
-from tests.tasks.stage import CANCELED, MUCH_LATER_MS, NAMES, Stage, not_sent
+from tests.tasks.stage import CANCELED, NAMES, Stage, not_sent
 
 
 def test_a_chunk_is_sent_once_and_settled() -> None:
@@ -29,16 +29,23 @@ def test_a_chunk_is_sent_once_and_settled() -> None:
     assert (stage.store.calls, stage.store.left, stage.ended) == (1, 0, ["b"])
 
 
-def test_chunk_after_chunk_is_worked_on_and_what_is_behind_is_told() -> None:
+def test_chunk_after_chunk_is_worked_on_with_one_command_each() -> None:
     stage = Stage((CANCELED,))
-    behind: list[int] = []
-    for name in NAMES:
-        stage.store.put(refs(name))
 
-    stage.drain.run(MUCH_LATER_MS, behind.append, lambda: False)
+    assert stage.run(*((name,) for name in NAMES)) == Wait(Why.IDLE)
 
     assert stage.sent() == [["a"], ["b"], ["c"], ["d"]]
-    assert behind == [3, 2, 1, 0]
+    assert stage.store.turns == 4
+
+
+def test_a_drain_that_is_not_to_go_on_settles_and_claims_nothing_more() -> None:
+    stage = Stage((CANCELED,))
+    stage.store.put(refs("a"))
+    stage.store.put(refs("b"))
+
+    assert stage.work() == Wait(Why.MORE)
+
+    assert (stage.sent(), stage.store.turns, stage.store.left) == ([["a"]], 0, 1)
 
 
 @pytest.mark.parametrize("kind", RefusalKind)
@@ -46,10 +53,8 @@ def test_every_refusal_leads_to_its_step(kind: RefusalKind) -> None:
     venue = replace(PLAIN, read_clock=lambda response: None)
     stage = Stage((said(refusal=kind.value, code="7", message="no"), CANCELED), venue)
     stage.store.put(refs(*NAMES))
-    claim = stage.store.claim(stage.account, START_MS)
-    assert isinstance(claim, Claim)
 
-    stage.drain.work(claim)
+    stage.work()
 
     ((_, settlement),) = stage.store.settlements
     places = [part.places for part in settlement.again]
@@ -59,7 +64,8 @@ def test_every_refusal_leads_to_its_step(kind: RefusalKind) -> None:
     else:
         assert {standing.status for _, standing in settlement.standings} == {REFUSED_AS[kind]}
         assert all('"code":"7","message":"no"' in standing.details for _, standing in settlement.standings)
-    assert settlement.calls == 1
+    assert (settlement.calls, settlement.sent_ms) == (1, START_MS)
+    assert settlement.well == (kind not in STOPS)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RefusalKind if STEPS[kind] is Step.AGAIN])
@@ -99,7 +105,10 @@ def test_what_was_not_sent_is_tried_again_and_is_no_call() -> None:
     assert [claim.attempt for claim, _ in stage.store.settlements] == [1, 2, 3, 4]
     ready = [settlement.again[0].ready_ms for _, settlement in stage.store.settlements[:3]]
     assert ready == [START_MS + 50, START_MS + 150, START_MS + 350]
-    assert stage.store.pauses == []
+    stop = STOPS[RefusalKind.UNAVAILABLE]
+    ((until_ms, pause),) = stage.store.pauses  # the first two failures in a row stopped nobody
+    assert (until_ms, pause.scope, pause.rate) == (START_MS + 150 + stop.wait_ms, Scope.ACCOUNT, False)
+    assert (pause.longest_ms, pause.patience) == (stop.longest_ms, 2)
     assert len(stage.log.named("call.not_sent")) == 3
 
 
@@ -118,6 +127,7 @@ def test_a_venue_that_never_takes_a_connection_leaves_not_sent_with_its_reason()
 
     assert stage.store.statuses() == ["not_sent"] * 4
     assert all("ConnectTimeout" in standing.details for standing in stage.store.known.values())
+    assert all(f"{LATE}: " not in standing.details for standing in stage.store.known.values())
     assert stage.store.calls == 0
     claims = [claim.kind for claim, _ in stage.store.settlements]
     assert (claims[-1], set(claims[:-1])) == (ClaimKind.LATE, {ClaimKind.SEND})
@@ -209,11 +219,42 @@ def test_what_was_claimed_in_time_is_not_sent_once_the_deadline_has_come() -> No
     assert stage.store.calls == 0
 
 
+def test_a_permission_that_has_run_out_gives_the_chunk_back_unsent() -> None:
+    """The worker was stopped between claim and send for longer than the limiter's guard allows."""
+
+    def slow(orders: tuple[OrderRef, ...], credentials: Credentials, stamp: Stamp) -> Request:
+        if not stage.line.withheld:
+            stage.clock.ms += 10
+        return PLAIN.build_cancel(orders, credentials, stamp)
+
+    stage = Stage((CANCELED,), replace(PLAIN, build_cancel=slow))
+    stage.store.use_by_ms = 10
+    stage.store.put(refs(*NAMES))
+
+    assert stage.work() == Wait(Why.WITHHELD)
+
+    assert (stage.sent(), stage.store.settlements) == ([], [])
+    assert [claim.places for claim in stage.store.released] == [(0, 1, 2, 3)]
+    assert len(stage.log.named("call.withheld")) == 1
+    stage.run()
+    assert (stage.sent(), stage.store.statuses()) == ([list(NAMES)], ["canceled"] * 4)
+    assert [claim.attempt for claim, _ in stage.store.settlements] == [1]
+
+
+def test_one_ms_before_its_permission_runs_out_a_call_is_sent() -> None:
+    stage = Stage((CANCELED,))
+    stage.store.use_by_ms = 1
+
+    stage.run(NAMES)
+
+    assert (stage.store.statuses(), stage.store.released) == (["canceled"] * 4, [])
+
+
 def test_a_chunk_whose_orders_are_gone_is_not_sent() -> None:
     stage = Stage((said(statuses={"a": "canceled", "b": "filled"}),))
     stage.store.put(refs("a"))
     stage.store.put(refs("b"))
-    stage.drain.work(stage.store.claim(stage.account, START_MS))  # type: ignore[arg-type]  # a Claim
+    stage.work()
     ((ref, standing),) = stage.store.siblings
     stage.store.known[1] = standing  # what the store does with a sibling
 
@@ -224,24 +265,45 @@ def test_a_chunk_whose_orders_are_gone_is_not_sent() -> None:
     assert stage.store.statuses() == ["canceled", "filled"]
 
 
-@pytest.mark.parametrize(("asked_ms", "pause_ms"), [(None, RATE_PAUSE_MS), (2_500, 2_500), (0, 0)])
-def test_a_rate_limit_stops_the_account_for_as_long_as_the_venue_says(asked_ms: int | None, pause_ms: int) -> None:
-    stage = Stage((said(refusal="rate_limit", code="429", message="slow down", pause_ms=asked_ms), CANCELED))
+RATE, CREDENTIALS = STOPS[RefusalKind.RATE_LIMIT], STOPS[RefusalKind.CREDENTIALS]
+
+
+@pytest.mark.parametrize(("asked_ms", "pause_ms"), [(None, RATE.wait_ms), (2_500, 2_500), (0, 1)])
+@pytest.mark.parametrize("scope", Scope)
+def test_a_rate_limit_stops_its_scope_for_as_long_as_the_venue_says(
+    asked_ms: int | None, pause_ms: int, scope: Scope
+) -> None:
+    no = said(refusal="rate_limit", code="429", message="slow down", pause_ms=asked_ms, scope=scope.value)
+    stage = Stage((no, CANCELED))
 
     stage.run(("a",), ("b",))
 
-    assert stage.store.pauses == [(START_MS + pause_ms, "rate_limit 429 slow down")]
+    expected = Pause(scope, pause_ms, RATE.longest_ms, "rate_limit 429 slow down", rate=True, since_ms=START_MS)
+    assert stage.store.pauses == [(START_MS + pause_ms, expected)]
     assert stage.clock.ms >= START_MS + pause_ms
     assert stage.store.statuses() == ["canceled"] * 2
 
 
+def test_trouble_counts_from_when_its_call_began_though_its_permission_is_for_later() -> None:
+    """Else whatever was in flight when a pause began would lengthen it."""
+    stage = Stage((said(refusal="rate_limit"),))
+    stage.store.put(refs("a"))
+    (claim,) = stage.store.claim("main", 1, START_MS).claims
+
+    stage.drain.work_on(replace(claim, permitted_ms=START_MS + 6_000), lambda: False)
+
+    assert [pause.since_ms for _, pause in stage.store.pauses] == [START_MS]
+
+
 def test_bad_credentials_stop_the_account_and_each_trial_costs_one_chunk() -> None:
-    stage = Stage((said(refusal="credentials", code="-2015", message="Invalid API-key"), CANCELED))
+    stage = Stage((said(refusal="credentials", code="-2015", message="Invalid API-key", scope="ip"), CANCELED))
 
     stage.run(("a",), ("b",))
 
-    assert stage.store.pauses == [(START_MS + CREDENTIALS_PAUSE_MS, "credentials -2015 Invalid API-key")]
-    assert stage.clock.ms == START_MS + CREDENTIALS_PAUSE_MS
+    reason = "credentials -2015 Invalid API-key"
+    expected = Pause(Scope.ACCOUNT, CREDENTIALS.wait_ms, CREDENTIALS.longest_ms, reason, rate=False, since_ms=START_MS)
+    assert stage.store.pauses == [(START_MS + CREDENTIALS.wait_ms, expected)]
+    assert stage.clock.ms == START_MS + CREDENTIALS.wait_ms
     assert stage.store.statuses() == ["rejected", "canceled"]
     assert len(stage.log.named("account.paused")) == 1
 
@@ -249,13 +311,33 @@ def test_bad_credentials_stop_the_account_and_each_trial_costs_one_chunk() -> No
 def test_a_pause_that_runs_already_is_not_told_twice() -> None:
     stage = Stage((said(refusal="rate_limit", pause_ms=9_000),))
     stage.store.put(refs("a"))
-    claim = stage.store.claim(stage.account, START_MS)
-    assert isinstance(claim, Claim)
+    stage.store.put(refs("b"))
+    claims = stage.store.claim("main", 2, START_MS).claims
 
-    stage.drain.work(claim)
-    stage.drain.work(claim)
+    for claim in claims:
+        stage.drain.work_on(claim, lambda: False)
 
     assert len(stage.store.pauses) == len(stage.log.named("account.paused")) == 1
+
+
+def test_what_waits_until_its_deadline_because_of_a_pause_says_so() -> None:
+    stage = Stage((said(refusal="credentials", code="-2015"),))
+    stage.store.deadline_ms = START_MS + 10_000
+
+    stage.run(("a",), ("b",))
+
+    assert stage.store.statuses() == ["rejected", "not_sent"]
+    assert f"{LATE}: credentials -2015" in stage.store.known[1].details
+
+
+def test_what_the_venue_counts_of_our_limits_is_handed_on() -> None:
+    usage = Usage("calls", 60_000, 7)
+    venue = replace(PLAIN, read_usage=lambda headers: (usage,) if headers["used"] == "3" else ())
+    stage = Stage((replace(CANCELED, headers={"used": "3"}),), venue)
+
+    stage.run(NAMES)
+
+    assert stage.store.settlements[0][1].usages == (usage,)
 
 
 def test_what_a_call_taught_is_settled_though_the_pause_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +398,7 @@ def test_the_log_of_a_call_has_what_one_looks_for() -> None:
         "batch": "b",
         "account": "main",
         "chunk": "b/0",
+        "kind": "send",
         "attempt": 1,
         "orders": 2,
         "ms": 0,

@@ -1,4 +1,4 @@
-"""The drain and time: slices, naps, stamps and the venue's clock."""
+"""The drain and time: stamps and the venue's clock."""
 
 from dataclasses import replace
 
@@ -6,73 +6,9 @@ import pytest
 
 from connectors.calls import Request, Response
 from connectors.transport import MaybeSent
-from tasks.drain import VenueClock
-from tasks.ports import Claim, Wait, Why
-from tests.fakes import PLAIN, START_MS, FakeClock, FakeStore, Reply, ids_of, refs, said
-from tests.tasks.stage import CANCELED, MUCH_LATER_MS, Stage, not_sent
-
-
-def test_a_slice_ends_with_its_time_and_with_work_left() -> None:
-    def slow(request: Request) -> Response:
-        stage.clock.ms += 400
-        return CANCELED
-
-    stage = Stage((slow,))
-
-    assert stage.run(("a",), ("b",), ("c",), ("d",), until_ms=START_MS + 1_000) is None
-    assert stage.sent() == [["a"], ["b"], ["c"]]
-
-
-def test_a_slice_does_not_sleep_past_its_end() -> None:
-    stage = Stage((said(refusal="rate_limit", pause_ms=5_000), CANCELED))
-
-    wait = stage.run(("a",), until_ms=START_MS + 1_000)
-
-    assert wait == Wait(Why.PAUSED, START_MS + 5_000)
-    assert stage.clock.slept == []
-
-
-def test_a_drain_that_is_told_to_stop_claims_nothing_more() -> None:
-    stage = Stage((CANCELED,))
-    stage.store.put(refs("a"))
-    stage.store.put(refs("b"))
-
-    stage.drain.run(MUCH_LATER_MS, lambda behind: None, lambda: bool(stage.line.requests))
-
-    assert stage.sent() == [["a"]]
-    assert stage.store.left == 1
-
-
-def test_a_kill_that_comes_while_a_drain_waits_is_not_kept_waiting() -> None:
-    stage = Stage((not_sent(), CANCELED), clock=FakeClock(dice=0.99))
-    nap = stage.clock.sleep
-    came_ms: list[int] = []
-
-    def sleep(seconds: float) -> None:
-        if not came_ms:
-            came_ms.append(stage.clock.ms)
-            stage.store.put(refs("b"))
-        nap(seconds)
-
-    stage.clock.sleep = sleep  # type: ignore[method-assign]  # something comes while it sleeps
-    stage.run(("a",))
-
-    (after_ms,) = [int(request.headers["time"]) for request in stage.line.requests if ids_of(request) == ["b"]]
-    assert after_ms - came_ms[0] <= 30
-
-
-def test_a_full_account_is_left_at_once() -> None:
-    class Full(FakeStore):
-        def claim(self, account: object, now_ms: int) -> Claim | Wait:
-            return Wait(Why.FULL)
-
-    stage = Stage((CANCELED,))
-    drain = replace(stage.drain, store=Full(stage.account))
-
-    assert drain.run(MUCH_LATER_MS, lambda behind: None, lambda: False) == Wait(Why.FULL)
-
-
-# The venue's time
+from tasks.clock import STEP_MS, VenueClock
+from tests.fakes import PLAIN, FakeClock, Reply, said
+from tests.tasks.stage import CANCELED, Stage, not_sent
 
 
 def test_every_attempt_has_a_stamp_of_its_own() -> None:
@@ -91,6 +27,27 @@ def test_no_two_stamps_have_the_same_time_though_the_clock_stands_still_or_steps
     times += [venue_clock.stamp(clock).now_ms for _ in range(3)]
 
     assert times == sorted(set(times))
+
+
+def test_after_a_step_of_the_venues_clock_stamps_follow_it_at_once() -> None:
+    """A stamp from far ahead was refused; waiting until its time has come would have every call refused."""
+    clock, venue_clock = FakeClock(), VenueClock()
+    venue_clock.ahead_ms = 60_000
+    assert venue_clock.stamp(clock).now_ms == clock.ms + 60_000
+
+    venue_clock.ahead_ms = -500
+
+    assert [venue_clock.stamp(clock).now_ms for _ in range(2)] == [clock.ms - 500, clock.ms - 499]
+
+
+def test_a_small_correction_of_the_venues_clock_repeats_no_stamp() -> None:
+    clock, venue_clock = FakeClock(), VenueClock()
+    venue_clock.ahead_ms = STEP_MS
+    first = venue_clock.stamp(clock).now_ms
+
+    venue_clock.ahead_ms = 0
+
+    assert venue_clock.stamp(clock).now_ms == first + 1
 
 
 def test_a_refusal_for_the_clock_measures_it_and_signs_anew() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.calls import REFUSED_AS, Refusal, RefusalKind, refuse
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
-from tasks.fold import GONE, NEVER_TRIED, STRENGTH, Standing, fold, strength
+from tasks.fold import GONE, NEVER_TRIED, REFUSED_BY_NAME, STRENGTH, Standing, fold, strength
 from tasks.report import details
 
 ORDER = OrderRef(IdKind.ORDER_ID, "1")
@@ -114,12 +114,21 @@ def test_a_refusal_of_the_whole_call_never_hides_that_an_order_may_have_been_exe
     assert fold(unknown, later) == unknown
 
 
-def test_a_refusal_that_names_the_order_counts_more_than_doubt() -> None:
-    by_name = standing(Status.REJECTED, at_ms=1)
-    doubt = standing(Status.UNKNOWN, at_ms=2, evidence=Evidence.NO_ANSWER)
+@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.ACCEPTED])
+def test_a_refusal_that_names_the_order_hides_no_other_attempt(status: Status) -> None:
+    """Batches may overlap: another's call may be executed after the refusal of ours, or before."""
+    by_name = standing(Status.REJECTED, at_ms=2)
+    other = standing(status, at_ms=1)
 
-    assert fold(doubt, by_name) == by_name
-    assert by_name.strength < STRENGTH[Status.OPEN] < GONE
+    assert fold(other, by_name) == other
+
+
+def test_a_refusal_that_names_the_order_counts_more_than_one_of_the_whole_call() -> None:
+    by_name = standing(Status.REJECTED, at_ms=1)
+    whole = standing(Status.REJECTED, at_ms=2, evidence=Evidence.CALL_REFUSED)
+
+    assert fold(whole, by_name) == by_name
+    assert STRENGTH[Status.REJECTED] < by_name.strength == REFUSED_BY_NAME < STRENGTH[Status.UNKNOWN]
 
 
 def test_a_deadline_hides_nothing_that_an_attempt_taught() -> None:
@@ -134,4 +143,4 @@ def test_all_orders_of_arrival_of_one_of_each_status_end_alike() -> None:
     some = [standing(status) for status in (Status.NOT_SENT, Status.UNKNOWN, Status.ACCEPTED, Status.REJECTED)]
 
     assert {folded(order) for order in permutations([*some, standing(Status.CANCELED)])} == {standing(Status.CANCELED)}
-    assert {folded(order) for order in permutations(some)} == {standing(Status.REJECTED)}
+    assert {folded(order) for order in permutations(some)} == {standing(Status.ACCEPTED)}

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
 from tasks.fold import Standing, strength
-from tasks.report import details, exit_code, outcome, progress, report, verdict
+from tasks.report import details, exit_code, outcome, progress, report, sweeps, verdict
 
 DONE = {"batch_id": "b", "state": "done", "orders": "3", "submitted_ms": "1"}
 REPORT_FIELDS = """
@@ -86,6 +88,38 @@ def test_one_live_order_is_not_flat_and_one_unproven_one_is_not_flat_either(
 
 def test_an_order_that_was_not_counted_is_never_flat() -> None:
     assert verdict({Verdict.GONE: 2, Verdict.LIVE: 0, Verdict.UNPROVEN: 0}, 3) == "unproven"
+
+
+@given(
+    gone=st.integers(0, 3),
+    live=st.integers(0, 2),
+    pending=st.integers(0, 2),
+    accounts=st.none() | st.integers(0, 3),
+    empty=st.none() | st.integers(0, 3),
+)
+def test_a_sweep_is_flat_only_if_every_account_was_shown_empty(
+    gone: int, live: int, pending: int, accounts: int | None, empty: int | None
+) -> None:
+    fields = {"sweeps": accounts, "swept": empty, "n:canceled": gone, "n:open": live, "orders": gone + live + pending}
+    batch = DONE | {"select": "{}"} | {name: str(number) for name, number in fields.items() if number is not None}
+
+    made = report(batch)
+
+    shown = accounts is not None and accounts > 0 and accounts == empty
+    expected = "not_flat" if live else "flat" if shown and not pending else "unproven"
+    assert made["verdict"] == expected
+    assert list(made) == REPORT_FIELDS.split()
+
+
+def test_a_sweep_that_found_nothing_in_any_account_is_flat() -> None:
+    assert report(DONE | {"select": "{}", "orders": "0", "sweeps": "2", "swept": "2"})["verdict"] == "flat"
+
+
+def test_what_the_last_listings_of_a_sweep_showed_is_told_by_account() -> None:
+    batch = DONE | {"sweep:b.2": "open: 3", "sweep:a": "empty", "sweeps": "2", "swept": "1"}
+
+    assert list(sweeps(batch).items()) == [("a", "empty"), ("b.2", "open: 3")]
+    assert sweeps(DONE) == {}
 
 
 def test_progress_counts_by_account() -> None:

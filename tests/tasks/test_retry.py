@@ -1,21 +1,14 @@
 """How long to wait, and what follows a refusal."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.calls import REFUSED_AS, RefusalKind
 from connectors.outcomes import Status
-from tasks.retry import (
-    CREDENTIALS_PAUSE_MS,
-    FIRST_PAUSE_MS,
-    LONGEST_PAUSE_MS,
-    RATE_PAUSE_MS,
-    STEPS,
-    Step,
-    account_pause_ms,
-    pause_ms,
-)
+from tasks.retry import FIRST_PAUSE_MS, LONGEST_PAUSE_MS, STEPS, STOPS, Step, pause_ms, stop_for
 
 attempts = st.integers(1, 10_000)
 dice = st.floats(0, 1, exclude_max=True)
@@ -57,23 +50,36 @@ def test_doubt_is_never_sent_again() -> None:
     assert STEPS[RefusalKind.UNCERTAIN] is Step.END
 
 
-@pytest.mark.parametrize("asked_ms", [0, 1, 90_000])
-def test_an_account_pauses_for_as_long_as_its_venue_asks(asked_ms: int) -> None:
-    assert account_pause_ms(RefusalKind.RATE_LIMIT, asked_ms) == asked_ms
-    assert account_pause_ms(RefusalKind.UNAVAILABLE, asked_ms) == asked_ms
+@pytest.mark.parametrize(("asked_ms", "wait_ms"), [(0, 1), (1, 1), (90_000, 90_000)])
+@pytest.mark.parametrize("kind", sorted(STOPS))
+def test_a_stop_lasts_for_as_long_as_the_venue_asks_and_begins_at_once(
+    kind: RefusalKind, asked_ms: int, wait_ms: int
+) -> None:
+    stop = stop_for(kind, asked_ms)
+
+    assert stop == replace(STOPS[kind], wait_ms=wait_ms, patience=0)
 
 
-def test_an_account_pauses_where_the_venue_does_not_say_for_how_long() -> None:
-    assert {kind: account_pause_ms(kind, None) for kind in RefusalKind} == {
-        RefusalKind.RATE_LIMIT: RATE_PAUSE_MS,
-        RefusalKind.CREDENTIALS: CREDENTIALS_PAUSE_MS,
-        RefusalKind.UNAVAILABLE: None,
-        RefusalKind.CLOCK: None,
-        RefusalKind.REFERENCE: None,
-        RefusalKind.CALL: None,
-        RefusalKind.UNCERTAIN: None,
+@pytest.mark.parametrize("kind", RefusalKind)
+def test_where_the_venue_does_not_say_for_how_long_we_do(kind: RefusalKind) -> None:
+    assert stop_for(kind, None) == STOPS.get(kind)
+
+
+def test_trouble_of_the_venue_or_the_key_stops_and_trouble_of_a_call_does_not() -> None:
+    assert set(STOPS) == {
+        RefusalKind.RATE_LIMIT,
+        RefusalKind.UNAVAILABLE,
+        RefusalKind.UNCERTAIN,
+        RefusalKind.CREDENTIALS,
     }
+    assert stop_for(RefusalKind.MARKET_CLOSED, 5_000) is None
 
 
-def test_bad_credentials_are_not_hammered_whatever_the_venue_asks() -> None:
-    assert account_pause_ms(RefusalKind.CREDENTIALS, 1) == CREDENTIALS_PAUSE_MS
+def test_a_rate_limit_alone_needs_no_trial() -> None:
+    assert [kind for kind, stop in STOPS.items() if not stop.trial] == [RefusalKind.RATE_LIMIT]
+
+
+def test_a_key_that_is_refused_is_tried_rarely_and_no_stop_is_longer_than_five_minutes() -> None:
+    assert STOPS[RefusalKind.CREDENTIALS].wait_ms >= 10_000
+    assert all(stop.wait_ms <= stop.longest_ms <= 300_000 for stop in STOPS.values())
+    assert [kind for kind, stop in STOPS.items() if stop.patience] == [RefusalKind.UNAVAILABLE, RefusalKind.UNCERTAIN]

@@ -15,7 +15,10 @@ from worker.settings import child_environment
 
 pytestmark = pytest.mark.processes
 
-COMMANDS: Final = ("demo", "worker", "simulator", "cancel", "show", "outcomes", "watch", "list", "check", "venues")
+COMMANDS: Final = (
+    "demo", "worker", "simulator", "cancel", "kill", "replay", "show", "outcomes", "watch", "list", "beat",
+    "heartbeats", "check", "venues",
+)  # fmt: skip
 REPORT: Final[dict[str, tuple[type, ...]]] = {
     "batch_id": (str,),
     "state": (str,),
@@ -242,7 +245,7 @@ def test_wait_before_the_ids_takes_a_number_and_never_an_id(stage: Stage, venue:
     ids = [row["order_id"] for row in seeded]
     symbol = seeded[0]["symbol"]
 
-    done = stage.here("cancel", "--account", f"{venue}-sim", "--symbol", symbol, "--json", *wait, *ids)
+    done = stage.here("cancel", "--account", f"{venue}-sim", "--symbol", symbol, "--no-prove", "--json", *wait, *ids)
 
     report = json.loads(done.stdout)
     assert report["orders"] == 2

@@ -213,12 +213,22 @@ def test_a_paused_account_is_shown_by_check(stage: Stage) -> None:
     stage.control.fault("rate_429", venue="kuna", delay_ms=1_000, calls=1)
     batch_id = stage.client.submit(document(named(stage.control.seed("kuna-sim", 1), "kuna-sim")))
     assert until(lambda: stage.client.pauses(["kuna-sim"]))
-    stage.raw.hset(keys.account("kuna-sim"), "paused_until_ms", 10**13)  # so that it lasts for this test
+    (key,) = stage.raw.smembers(keys.PAUSED)
+    stage.raw.hset(key, "until_ms", 10**13)  # so that it lasts for this test
 
     found = json.loads(stage.here("check", "--json").stdout)
 
     paused = {row["account"]: row["paused"] for row in found["accounts"]}
     assert "rate_limit" in paused.pop("kuna-sim")
     assert set(paused.values()) == {None}
-    stage.raw.hdel(keys.account("kuna-sim"), "paused_until_ms")
+    stage.raw.hset(key, "until_ms", 0)
     assert stage.client.wait(batch_id, 30)["state"] == "done"
+
+
+def test_outcomes_before_planning_say_so_where_they_cannot_be_shown(stage: Stage) -> None:
+    stage.raw.hset(keys.batch("unplanned"), mapping={"batch_id": "unplanned", "state": "accepted", "orders": 3})
+
+    done = stage.here("outcomes", "unplanned", "--json")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "ripcord: batch unplanned is not planned yet: none of its 3 orders can be shown\n"

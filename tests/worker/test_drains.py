@@ -1,24 +1,25 @@
-"""The drains of one worker: one for each account, as many loops as there is work, and no more than are allowed."""
+"""The drains of one worker: a dispatcher for each account, and as many callers as there is work and as may be."""
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import redis
 
-from connectors.calls import Request, Response
-from connectors.venue import Limit, Scope
+from connectors.calls import Limit, Request, Response, Scope
+from tasks import keys
 from tasks.batch import Priority
-from tasks.drain import Drain, VenueClock
+from tasks.clock import VenueClock
+from tasks.drain import Drain
 from tasks.errors import Unreachable
-from tasks.ports import Claim, Why
-from tests.fakes import PLAIN, FakeClock, FakeLine, FakeLog, account_of, ids_of, said
+from tasks.ports import Grant, Wait, Why
+from tests.fakes import PLAIN, START_MS, FakeClock, FakeLine, FakeLog, account_of, ids_of, said
 from tests.tasks.lanes import Lanes, fake_redis
-from worker.drains import SLICE_MS, Drains
-from worker.store import RedisStore
+from worker.drains import BURST, SLICE_MS, Drains
 
 PATIENCE_S = 10.0
 
@@ -28,55 +29,92 @@ def canceled(request: Request) -> Response:
 
 
 @dataclass
+class Later:
+    """A pool whose callers come to work when the dispatcher sleeps, one at a time."""
+
+    waiting: deque[Callable[[], None]] = field(default_factory=deque)
+
+    def submit(self, work: Callable[..., None], /, *arguments: Any) -> None:
+        self.waiting.append(lambda: work(*arguments))
+
+
+@dataclass
+class Sleeper:
+    """A signal that lets one caller work whenever somebody sleeps on it; without any, the time passes at once."""
+
+    house: "House"
+    is_set: bool = False
+
+    def set(self) -> None:
+        self.is_set = True
+
+    def clear(self) -> None:
+        self.is_set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.house.asleep()
+        if self.house.later.waiting and not self.is_set:
+            self.house.later.waiting.popleft()()
+        elif not self.is_set:
+            self.house.lanes.clock.sleep(timeout or 0)
+        return self.is_set
+
+
+@dataclass
 class House:
-    """A worker's drains over lanes in fakeredis."""
+    """A worker's drains over lanes in fakeredis, in one thread, or in many if there is a pool of them."""
 
     reply: Callable[[Request], Response] = canceled
     max_in_flight: int = 4
-    threads: int = 8
     limit: Limit = PLAIN.limits[0]
+    pool: ThreadPoolExecutor | None = None
     log: FakeLog = field(default_factory=FakeLog)
+    asleep: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         account = account_of(max_orders_per_call=1, max_in_flight=self.max_in_flight, limits=(self.limit,))
         self.lanes = Lanes(fake_redis(), account)
         self.line = FakeLine(deque([self.reply]))
-        self.pool = ThreadPoolExecutor(self.threads)
-        clock = self.lanes.clock
+        clock, self.later = self.lanes.clock, Later()
         drain = Drain(account, self.lanes.store, self.line, clock, self.log, VenueClock(), lambda batch: None)
-        self.drains = Drains({account.name: drain}, self.pool, clock, self.log)
+        self.drains = Drains({account.name: drain}, self.later, clock, self.log)
+        if self.pool is None:
+            self.drains.signal = lambda: Sleeper(self)
+        else:
+            self.drains.pool = self.pool
 
-    def put(self, batch_id: str, number: int) -> None:
-        self.lanes.put(batch_id, *map(str, range(number)), priority=Priority.KILL)
+    def put(self, batch_id: str, number: int, priority: Priority = Priority.KILL) -> None:
+        self.lanes.put(batch_id, *(f"{batch_id} {place}" for place in range(number)), priority=priority)
 
     def done(self, batch_id: str) -> bool:
         self.lanes.sound()
         return bool(self.lanes.client.report(batch_id)["state"] == "done")
 
-
-@pytest.fixture(name="house")
-def _house() -> Iterator[House]:
-    house = House()
-    yield house
-    house.pool.shutdown()
+    def sent(self) -> list[str]:
+        return [one for request in self.line.requests for one in ids_of(request)]
 
 
-def test_a_lane_is_worked_empty(house: House) -> None:
-    house.put("b", 30)
+@pytest.mark.parametrize("threads", [0, 1, 8])
+def test_a_lane_is_worked_empty(threads: int) -> None:
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        house = House(max_in_flight=12, pool=pool if threads else None)
+        house.put("b", 30)
 
-    assert house.drains.drain("main") is False
+        assert house.drains.drain("main") is False
 
     assert house.done("b")
-    assert Counter(one for request in house.line.requests for one in ids_of(request)) == Counter(map(str, range(30)))
+    assert Counter(house.sent()) == Counter(f"b {place}" for place in range(30))
 
 
-def test_an_account_that_is_not_ours_is_left_alone(house: House) -> None:
-    assert house.drains.drain("strange") is False
+def test_an_account_that_is_not_ours_is_left_alone() -> None:
+    assert House().drains.drain("strange") is False
 
 
-def test_an_empty_lane_is_left_at_once(house: House) -> None:
+def test_an_empty_lane_is_left_at_once() -> None:
+    house = House()
+
     assert house.drains.drain("main") is False
-    assert house.lanes.clock.slept == []
+    assert house.lanes.now_ms == START_MS
 
 
 def test_as_many_calls_run_at_once_as_are_allowed_and_no_more() -> None:
@@ -93,58 +131,108 @@ def test_as_many_calls_run_at_once_as_are_allowed_and_no_more() -> None:
             at_once -= 1
         return canceled(request)
 
-    house = House(together)
-    house.put("b", 16)
+    with ThreadPoolExecutor(8) as pool:
+        house = House(together, pool=pool)
+        house.put("b", 16)
+        assert house.drains.drain("main") is False
 
-    assert house.drains.drain("main") is False
-
-    house.pool.shutdown()
     assert most == 4
     assert house.done("b")
 
 
-def test_one_free_thread_is_enough() -> None:
-    house = House(max_in_flight=8, threads=1)
-    house.put("b", 20)
+def test_what_is_claimed_at_once_is_no_more_than_threads_come_to_in_time() -> None:
+    house, asked = House(max_in_flight=3 * BURST), []
+    house.put("b", 4 * BURST)
+    claim = house.lanes.store.claim
 
-    assert house.drains.drain("main") is False
+    def told(account: str, most: int, now_ms: int) -> Grant:
+        asked.append(most)
+        return claim(account, most, now_ms)
 
-    house.pool.shutdown()
+    house.lanes.store.claim = told  # type: ignore[method-assign]  # to see what it is asked for
+    house.drains.drain("main")
+
+    assert max(asked) == BURST
     assert house.done("b")
 
 
-def test_a_hint_that_comes_while_a_drain_runs_is_not_lost() -> None:
+def test_one_hint_wakes_a_dispatcher_that_sleeps() -> None:
+    """A chunk is to be tried in half a second; meanwhile a kill comes."""
     answers: list[bool] = []
 
-    def hinted(request: Request) -> Response:
+    def a_kill_comes() -> None:
         if not answers:
+            house.put("kill", 1)
             answers.append(house.drains.drain("main"))
-        return canceled(request)
 
-    house = House(hinted, max_in_flight=1)
-    house.put("b", 2)
+    house = House(asleep=a_kill_comes)
+    house.put("b", 1, Priority.RISK)
+    house.lanes.again(house.lanes.claim(), (0,), ready_ms=START_MS + 500)
 
-    assert house.drains.drain("main") is True
-
-    house.pool.shutdown()
-    assert answers == [False]
     assert house.drains.drain("main") is False
 
+    assert answers == [False], "the second leaves the work to the first"
+    assert house.sent() == ["kill 0", "b 0"]
+    assert [request.headers["time"] for request in house.line.requests] == [str(START_MS), str(START_MS + 500)]
 
-def test_a_slice_that_ends_with_work_left_says_so() -> None:
-    def slow(request: Request) -> Response:
-        house.lanes.clock.ms += SLICE_MS // 2
-        return canceled(request)
 
-    house = House(slow, max_in_flight=1)
-    house.put("b", 5)
+def test_a_hint_that_comes_too_late_for_a_dispatcher_is_not_lost() -> None:
+    house = House(max_in_flight=1)
+    house.put("b", 1)
+    claim = house.lanes.store.claim
+
+    def too_late(*args: Any) -> Grant:
+        house.lanes.clock.ms += SLICE_MS
+        assert house.drains.drain("main") is False
+        return claim(*args)
+
+    house.lanes.store.claim = too_late  # type: ignore[method-assign]  # something comes while it claims
+    assert house.drains.drain("main") is True
+
+
+class Racing:
+    """A lock; *race* is run before it is taken for the fourth time: when a drain of an empty lane has seen enough."""
+
+    def __init__(self, race: Callable[[], None]) -> None:
+        self._lock, self._race, self._times = threading.Lock(), race, 0
+
+    def __enter__(self) -> None:
+        self._times += 1
+        if self._times == 4:
+            self._race()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_hint_that_comes_when_a_dispatcher_has_just_seen_that_there_is_nothing_is_not_lost() -> None:
+    answers: list[bool] = []
+    house = House()
+    house.drains._lock = Racing(lambda: answers.append(house.drains.drain("main")))  # type: ignore[assignment]
 
     assert house.drains.drain("main") is True
-    assert len(house.line.requests) == 2
-    while house.drains.drain("main"):
-        pass
+    assert answers == [False]
 
-    house.pool.shutdown()
+
+def test_a_slice_ends_in_time_though_calls_are_in_flight_and_says_that_there_is_work_left() -> None:
+    house = House(max_in_flight=1)
+    house.put("b", 5)
+    taken: list[Callable[[], None]] = []
+
+    def hang() -> None:
+        taken.extend(house.later.waiting)
+        house.later.waiting.clear()
+
+    house.asleep = hang
+
+    assert house.drains.drain("main") is True
+    assert (house.lanes.now_ms, house.sent()) == (START_MS + SLICE_MS, [])
+    (call,) = taken
+    house.asleep = lambda: None
+    house.lanes.clock.ms = START_MS
+    call()
+    assert house.drains.drain("main") is False
     assert house.done("b")
 
 
@@ -159,7 +247,6 @@ def test_what_can_be_tried_soon_is_worth_another_slice(per_ms: int, left: bool) 
 
     assert house.drains.drain("main") is left
     assert len(house.line.requests) == 1
-    house.pool.shutdown()
 
 
 def test_a_drain_that_is_told_to_stop_starts_nothing_more() -> None:
@@ -173,69 +260,114 @@ def test_a_drain_that_is_told_to_stop_starts_nothing_more() -> None:
     house.drains.drain("main")
 
     assert len(house.line.requests) == 1
-    house.pool.shutdown()
     house.lanes.sound()
 
 
-def test_a_redis_that_is_away_ends_a_slice_and_breaks_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_is_away_ends_a_slice_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
     house.put("b", 3)
-    claim, calls = house.lanes.store.claim, 0
 
     def away(*args: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls < 3:
-            return claim(*args)  # type: ignore[arg-type]  # as they came
         raise redis.ConnectionError("gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(house.lanes.store, "claim", away)
-        assert house.drains.drain("main") is False
+        assert house.drains.drain("main") is True, "there may be work"
     assert house.log.named("drain.unreachable")[0]["error"] == "gone"
 
     house.drains.drain("main")
     assert house.done("b")
 
 
-def test_a_batch_whose_end_cannot_be_told_breaks_nothing(house: House) -> None:
+@pytest.mark.parametrize("error", [redis.ConnectionError("gone"), ZeroDivisionError()])
+def test_a_caller_that_fails_frees_its_place(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(max_in_flight=1)
+    house.put("b", 3)
+
+    def fails(*args: object) -> object:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.lanes.store, "turn", fails)
+        house.drains.drain("main")
+    assert len(house.log.named("drain.unreachable") + house.log.named("drain.fault")) == 1
+    assert house.sent() == ["b 0"]
+    house.lanes.redis.delete(keys.flights("main"), keys.busy("main"))  # as if the watch had been here
+
+    house.drains.drain("main")
+    assert house.sent() == ["b 0", "b 1", "b 2"]
+
+
+def test_a_batch_whose_end_cannot_be_told_breaks_nothing_and_what_was_claimed_behind_it_is_sent() -> None:
     def ended(batch_id: str) -> None:
         raise Unreachable("away")
 
+    house = House(max_in_flight=1)
     house.drains.accounts["main"] = replace(house.drains.accounts["main"], ended=ended)
     house.put("b", 1)
+    house.put("c", 2)
 
     house.drains.drain("main")
 
     assert house.done("b")
-    assert house.log.named("drain.unreachable")
+    assert house.done("c")
+    assert [told["batch"] for told in house.log.named("batch.end_not_told")] == ["b", "c"]
 
 
-def test_two_workers_share_one_account(house: House) -> None:
-    """Each has its own drains; neither sends what the other sends."""
+def test_a_worker_that_is_too_busy_gives_back_and_calls_less_at_once() -> None:
+    """All threads came to their calls too late: then fewer calls, and again more as they leave in time."""
+    house, asked, beside = House(max_in_flight=8), [], []
     house.put("b", 40)
-    other = RedisStore(house.lanes.redis, "w2", 1_000, 10)
-    line = FakeLine(deque([canceled]))
-    drain = Drain(house.lanes.account, other, line, FakeClock(), house.log, VenueClock(), lambda batch: None)
-    drains = Drains({"main": drain}, house.pool, FakeClock(), house.log)
+    claim = house.lanes.store.claim
 
-    threads = [threading.Thread(target=one.drain, args=("main",)) for one in (house.drains, drains)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    while not house.done("b"):  # both may have found the account full
-        house.drains.drain("main")
+    def told(account: str, most: int, now_ms: int) -> Grant:
+        asked.append(most)
+        beside.append(len(house.later.waiting))
+        return claim(account, most, now_ms)
 
-    sent = [one for request in house.line.requests + line.requests for one in ids_of(request)]
-    assert Counter(sent) == Counter(map(str, range(40)))
+    def busy() -> None:
+        house.lanes.clock.ms += 20_000 if len(asked) == 1 and len(house.later.waiting) == 8 else 0
+
+    house.lanes.store.claim = told  # type: ignore[method-assign]  # to see what it is asked for
+    house.asleep = busy
+    while house.drains.drain("main"):
+        pass
+
+    assert asked[0] == 8
+    assert beside[1] == 2, "one of eight came back, so three may call at once: others are waited for before one more"
+    assert len(house.line.withheld) == 8
+    assert house.done("b")
+    assert Counter(house.sent()) == Counter(f"b {place}" for place in range(40))
+    house.put("c", 40)
+    house.drains.drain("main")
+    assert max(asked[2:]) > 1
+
+
+def test_two_workers_share_one_account() -> None:
+    """Each has its own drains; neither sends what the other sends."""
+    with ThreadPoolExecutor(8) as pool:
+        house = House(pool=pool)
+        house.put("b", 40)
+        other, line = house.lanes.worker("w2"), FakeLine(deque([canceled]))
+        drain = Drain(house.lanes.account, other, line, FakeClock(), house.log, VenueClock(), lambda batch: None)
+        drains = Drains({"main": drain}, pool, FakeClock(), house.log)
+
+        threads = [threading.Thread(target=one.drain, args=("main",)) for one in (house.drains, drains)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        house.drains.drain("main")  # both may have found the account full
+
+    assert house.done("b")
+    sent = house.sent() + [one for request in line.requests for one in ids_of(request)]
+    assert Counter(sent) == Counter(f"b {place}" for place in range(40))
 
 
 def test_a_full_account_is_left_to_those_who_fill_it() -> None:
     house = House(max_in_flight=1)
     house.put("b", 2)
-    claim = house.lanes.store.claim(house.lanes.account, house.lanes.now_ms)
-    assert isinstance(claim, Claim)
+    house.lanes.claim()
 
-    assert house.lanes.wait().why is Why.FULL
+    assert house.lanes.wait() == Wait(Why.FULL)
     assert house.drains.drain("main") is False
-    house.pool.shutdown()

@@ -47,7 +47,7 @@ class Office:
             accounts=self.lanes.accounts,
             clock=self.lanes.clock,
             log=self.log,
-            worker_id=name,
+            reader=f"{name}#0",
             hint=lambda account, priority: self.hints.append((account, priority)),
         )
 
@@ -122,7 +122,7 @@ def test_a_document_without_an_id_is_known_by_its_entry(office: Office) -> None:
         ("[]", "", "the document must be a JSON object, not an array"),
         ('{"batch_id": "b", "version": NaN}', "", "NaN is not JSON"),
         ('{"batch_id": "a b"}', "", "batch_id: must be 1 to 128"),
-        ('{"batch_id": "b"}', "b", "orders: Missing data for required field."),
+        ('{"batch_id": "b"}', "b", "orders: must name the orders to cancel"),
         (json.dumps(DOCUMENT | {"account": "other"}), "b", "account 'other' is not configured (configured: main)"),
         (json.dumps(DOCUMENT | {"reason": "x" * 5_000_000}), "b", "reason: has 5,000,000 characters"),
     ],
@@ -206,6 +206,117 @@ def test_an_entry_whose_reader_died_is_taken_over(office: Office, monkeypatch: p
     assert office.lanes.statuses("b") == ["pending"] * 3
     assert office.lanes.redis.zcard(keys.lane("main", Priority.RISK)) == 3
     office.lanes.sound()
+
+
+def test_a_plan_that_a_reader_thought_dead_left_half_written_is_finished(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader is thought dead and its entry taken over; it wakes, writes one slice more, and dies."""
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    monkeypatch.setattr(store_module, "SLICE", 1)
+    office.lanes.use(account_of(max_orders_per_call=1))
+    sleeping, waking = office.of("w2"), office.of("w3")
+    slices = 0
+
+    def one_more_and_dies(**call: object) -> object:
+        nonlocal slices
+        slices += 1
+        if slices > 1:
+            raise KeyboardInterrupt
+        return write(**call)
+
+    def overtaken(**call: object) -> object:
+        """Write no slice before the other has written it."""
+        waking.store._enqueue = taken
+        with pytest.raises(KeyboardInterrupt):
+            sleeping.take(entry, json.dumps(DOCUMENT))
+        return taken(**call)
+
+    write, taken = sleeping.store._enqueue, waking.store._enqueue
+    sleeping.store._enqueue = one_more_and_dies
+    waking.store._enqueue = overtaken
+    entry = office.post(DOCUMENT)
+
+    waking.step()
+
+    assert office.waiting() == 0
+    assert office.lanes.statuses("b") == ["pending"] * 3
+    assert office.lanes.redis.zcard(keys.lane("main", Priority.RISK)) == 3
+    office.lanes.sound()
+
+
+def many(office: Office, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Give a document for three accounts, and have it written in slices of one order."""
+    monkeypatch.setattr(store_module, "SLICE", 1)
+    office.lanes.use(*(account_of(name=name, max_orders_per_call=1) for name in ("few", "many", "some")))
+    numbers = {"few": 1, "many": 4, "some": 2}
+    orders = [{"order_id": f"{name} {n}", "account": name} for name, number in numbers.items() for n in range(number)]
+    return DOCUMENT | {"account": None, "orders": orders}
+
+
+def test_accounts_are_woken_when_the_first_slice_is_written_those_with_most_calls_first(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.post(many(office, monkeypatch))
+    written: list[int] = []
+    told: list[tuple[str, int]] = []
+    write = office.intake.store._enqueue
+
+    def watched(**call: Any) -> object:
+        written.append(1)
+        return write(**call)
+
+    office.intake.store._enqueue = watched
+    hinting = replace(office.intake, hint=lambda account, priority: told.append((account, len(written))))
+
+    hinting.step()
+
+    assert told == [("many", 1), ("some", 1), ("few", 1)]
+    assert len(written) == 7
+    assert len(office.lanes.grant(9).claims) + len(office.lanes.store.claim("many", 9, office.lanes.now_ms).claims) == 5
+
+
+def test_a_hint_that_cannot_be_told_costs_no_order(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when Redis takes the plan and has no room for Celery's message."""
+
+    def lost(account: str, priority: str) -> None:
+        raise RuntimeError("no broker")
+
+    office.post(many(office, monkeypatch))
+
+    replace(office.intake, hint=lost).step()
+
+    assert office.lanes.statuses("b") == ["pending"] * 7
+    assert {told["account"] for told in office.log.named("hint.lost")} == {"few", "many", "some"}
+    assert office.refusals() == []
+    office.lanes.sound()
+
+
+def test_a_worker_has_readers_of_its_own_names_and_an_entry_is_read_by_one(office: Office) -> None:
+    readers = [replace(office.intake, reader=f"w1#{number}") for number in range(2)]
+    for name in ("one", "two"):
+        office.post(DOCUMENT | {"batch_id": name})
+
+    for reader in readers:
+        reader.step()
+
+    assert (office.state("one"), office.state("two")) == ("accepted", "accepted")
+    assert len(office.log.named("batch.planned")) == 2
+    assert office.waiting() == 0
+
+
+def test_what_another_reader_of_a_living_worker_is_reading_stays_with_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    office.post(DOCUMENT)
+    office.lanes.redis.xreadgroup(keys.INBOX_GROUP, "w1#1", {keys.INBOX: ">"}, count=1)
+
+    office.intake.step()
+    assert office.waiting() == 1
+    owner = replace(office.intake, reader="w1#1")
+
+    soon(lambda: owner.step() or office.waiting() == 0)  # type: ignore[func-returns-value]  # it gives None
 
 
 def test_an_entry_that_redis_lost_us_is_taken_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +431,7 @@ def test_a_redis_that_came_back_empty_is_read_again(office: Office) -> None:
 
     assert not reading.is_alive()
     assert office.log.named("inbox.unreachable")
+    assert office.lanes.redis.hkeys(keys.ACCOUNT_NAMING) == ["main"], "the scripts know the accounts again"
 
 
 def soon(condition: Callable[[], bool]) -> None:

@@ -7,9 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from connectors.calls import Limit, Scope
 from connectors.credentials import Credentials
 from connectors.registry import VENUES
-from connectors.venue import Limit, Scope
 from worker.settings import (
     DEFAULT_REDIS_URL,
     ConfigurationError,
@@ -70,6 +70,13 @@ def test_an_account_has_what_its_venue_documents(write: Write) -> None:
     assert (account.base_url, account.limits) == (venue.base_url, venue.limits)
     assert (account.max_orders_per_call, account.max_in_flight) == (venue.max_orders_per_call, venue.max_in_flight)
     assert account.credentials == Credentials("made-up-key", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("", 0.7), ("[limiter]\ncleanup_share = 0.25", 0.25), ("[limiter]\ncleanup_share = 1", 1)]
+)
+def test_a_clean_up_has_its_share(write: Write, text: str, share: float) -> None:
+    assert load(write(ACCOUNT + text)).cleanup_share == share
 
 
 def test_the_configuration_of_the_contract(write: Write, tmp_path: Path, environment: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     "calls nan": (ACCOUNT + "[accounts.main.limits]\ncalls_per_s = nan", "calls_per_s: Special numeric values"),
     "calls inf": (ACCOUNT + "[accounts.main.limits]\ncalls_per_s = inf", "calls_per_s: Special numeric values"),
     "guard": ("[limiter]\nguard_ms = -1", "limiter.guard_ms: Must be greater than or equal to 0"),
+    "share of nothing": ("[limiter]\ncleanup_share = 0", "limiter.cleanup_share: Must be greater than 0"),
+    "share of more than all": ("[limiter]\ncleanup_share = 1.01", "limiter.cleanup_share: Must be greater than 0"),
     "keep": ("[redis]\nkeep_days = 0", "redis.keep_days: Must be greater than 0"),
     "redis url": ("[redis]\nurl = 'http://x'", "FILE: redis.url: the address of Redis must be redis://["),
     "passphrase": (

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.venue import Limit, Scope
+from connectors.calls import Limit, Scope
 from tasks import keys
 from tasks.batch import Batch, Priority
-from tasks.ports import ClaimKind, Wait, Why
+from tasks.ports import ClaimKind, Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of, refs
-from tests.tasks.lanes import BOTH, Lanes, connection_of, orders_of
+from tests.tasks.lanes import BOTH, Lanes, connection_of, guarded_ms, orders_of
 
 LETTERS = tuple("abcdefghijklmnopqrst")
 
@@ -29,16 +29,16 @@ def test_a_claim_says_all_that_a_call_needs(lanes: Lanes) -> None:
 
     assert (claim.kind, claim.batch_id, claim.account, claim.attempt) == (ClaimKind.SEND, "b", "main", 1)
     assert (claim.places, claim.orders) == (tuple(range(8)), refs(*LETTERS[:8]))
-    assert (claim.deadline_ms, claim.behind) == (START_MS + 60_000, 2)
-    assert lanes.client.report("b")["first_call_ms"] == START_MS
+    guard_ms = guarded_ms(lanes.account.limits[0]) - lanes.account.limits[0].per_ms
+    assert (claim.deadline_ms, claim.use_by_ms) == (START_MS + 60_000, claim.permitted_ms + guard_ms // 2)
     assert lanes.client.report("b")["state"] == "running"
     lanes.sound()
 
 
 def test_a_kill_goes_before_a_risk_batch_and_that_before_a_clean_up(lanes: Lanes) -> None:
     for priority in ("cleanup", "risk", "kill"):
-        lanes.put(f"{priority}-1", "a", priority=Priority(priority))
-        lanes.put(f"{priority}-2", "b", priority=Priority(priority))
+        lanes.put(f"{priority}-1", f"{priority} a", priority=Priority(priority))
+        lanes.put(f"{priority}-2", f"{priority} b", priority=Priority(priority))
         lanes.clock.ms += 1
 
     claimed = [lanes.claim().batch_id for _ in range(6)]
@@ -68,13 +68,14 @@ def test_of_equals_the_oldest_is_first(lanes: Lanes) -> None:
 
 
 def test_another_accounts_chunks_are_not_ours(lanes: Lanes) -> None:
+    lanes.use(lanes.account, account_of(name="other"))
     lanes.put("b", "a")
 
-    assert lanes.store.claim(account_of(name="other"), lanes.now_ms) == Wait(Why.IDLE)
+    assert lanes.store.claim("other", 1, lanes.now_ms) == Grant((), Wait(Why.IDLE))
 
 
 def test_no_more_calls_are_in_flight_than_are_allowed(lanes: Lanes) -> None:
-    lanes.account = account_of(max_in_flight=2)
+    lanes.use(account_of(max_orders_per_call=4, max_in_flight=2))
     lanes.put("b", *LETTERS, priority=Priority.KILL)
     first, _ = lanes.claim(), lanes.claim(lanes.worker("w2"))
 
@@ -85,34 +86,9 @@ def test_no_more_calls_are_in_flight_than_are_allowed(lanes: Lanes) -> None:
     lanes.sound()
 
 
-@pytest.mark.parametrize(
-    ("most", "priority", "places"),
-    [
-        (10, Priority.KILL, 10),
-        (10, Priority.RISK, 10),
-        (10, Priority.CLEANUP, 7),
-        (4, Priority.CLEANUP, 2),
-        (1, Priority.RISK, 1),
-        (1, Priority.CLEANUP, 1),
-    ],
-)
-def test_what_is_less_urgent_leaves_places_for_a_kill(lanes: Lanes, most: int, priority: Priority, places: int) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=1, max_in_flight=most)
-    lanes.put("b", *LETTERS, priority=priority)
-    for _ in range(places):
-        lanes.claim()
-    assert lanes.wait() == Wait(Why.FULL)
-
-    lanes.put("kill", *LETTERS, priority=Priority.KILL)
-
-    assert [lanes.claim().batch_id for _ in range(most - places)] == ["kill"] * (most - places)
-    assert lanes.wait() == Wait(Why.FULL)
-    lanes.sound()
-
-
 def test_a_paused_account_gives_nothing_until_its_pause_is_over(lanes: Lanes) -> None:
     lanes.put("b", "a")
-    assert lanes.store.pause("main", START_MS + 500, "429", START_MS)
+    assert lanes.pause(500) == START_MS + 500
 
     assert lanes.wait() == Wait(Why.PAUSED, START_MS + 500)
     lanes.clock.ms += 499
@@ -123,22 +99,23 @@ def test_a_paused_account_gives_nothing_until_its_pause_is_over(lanes: Lanes) ->
 
 def test_a_limit_says_exactly_until_when(lanes: Lanes) -> None:
     limit = Limit("calls", Scope.ACCOUNT, units=2, per_ms=60_000)
-    lanes.account = account_of(replace(PLAIN, limits=(limit,)))
+    lanes.use(account_of(replace(PLAIN, limits=(limit,))))
     lanes.put("b", *LETTERS, deadline_s=3600)
-    lanes.claim()
+    first = lanes.claim()
     lanes.clock.ms += 7
     lanes.claim()
 
-    assert lanes.wait() == Wait(Why.LIMIT, START_MS + 60_010)
-    lanes.clock.ms = START_MS + 60_009
-    assert lanes.wait() == Wait(Why.LIMIT, START_MS + 60_010)
+    after_ms = first.permitted_ms + guarded_ms(limit)
+    assert lanes.wait() == Wait(Why.LIMIT, after_ms)
+    lanes.clock.ms = after_ms - 1
+    assert lanes.wait() == Wait(Why.LIMIT, after_ms)
     lanes.clock.ms += 1
     lanes.claim()
     assert lanes.redis.zcard(keys.flights("main")) == 3
 
 
 def test_past_the_deadline_nothing_is_sent(lanes: Lanes) -> None:
-    lanes.account = account_of(replace(PLAIN, limits=(Limit("calls", Scope.ACCOUNT, units=1, per_ms=3_600_000),)))
+    lanes.use(account_of(replace(PLAIN, limits=(Limit("calls", Scope.ACCOUNT, units=1, per_ms=3_600_000),))))
     lanes.put("b", *LETTERS[:16])
     lanes.claim()
     assert lanes.wait().why is Why.LIMIT

@@ -6,7 +6,7 @@ from tasks import keys
 from tasks.batch import Batch
 from tasks.errors import DocumentRefused
 from tasks.ports import Wait, Why
-from tests.fakes import START_MS, account_of
+from tests.fakes import account_of
 from tests.tasks.lanes import BOTH, KEEP_S, Lanes, connection_of, orders_of
 from tests.worker.test_watch import Tower
 from worker import store as store_module
@@ -32,7 +32,7 @@ def forget(lanes: Lanes, batch_id: str) -> None:
 
 
 def test_every_key_of_a_batch_expires(lanes: Lanes) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=4)
+    lanes.use(account_of(max_orders_per_call=4))
     lanes.put("b", *"abcdefgh", deadline_s=100)
     assert {ttl for ttl in of_batch(lanes, "b").values() if not KEEP_S < ttl <= KEEP_S + 100} == set()
     lanes.settle(lanes.claim())
@@ -74,7 +74,7 @@ def test_a_chunk_whose_batch_is_forgotten_is_dropped_from_its_lane(lanes: Lanes,
 
 
 def test_a_call_whose_batch_is_forgotten_frees_its_place(lanes: Lanes) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_in_flight=1)
+    lanes.use(account_of(max_in_flight=1))
     lanes.put("b", "a")
     claim = lanes.claim()
     forget(lanes, "b")
@@ -116,6 +116,7 @@ def test_an_accepted_and_a_refused_batch_have_an_end(lanes: Lanes) -> None:
 def test_events_are_capped(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "KEEP_EVENTS", 100)
     for number in range(1_000):
-        lanes.store.pause("main", START_MS + number, "again", START_MS)
+        lanes.clock.ms += 1_000_000
+        lanes.pause(1 + number)
 
     assert 100 <= lanes.redis.xlen(keys.EVENTS) <= 300  # whole blocks of entries are cut

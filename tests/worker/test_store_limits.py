@@ -1,5 +1,6 @@
 """The limiter: it grants exactly what a slow definition over every window grants, and never more."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.venue import Limit, Scope
+from connectors.calls import Limit, Scope
 from tasks import keys
 from tasks.batch import Account
-from tasks.ports import Claim, Wait, Why
+from tasks.ports import Claim, Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of
-from tests.tasks.lanes import BOTH, GUARD_MS, Lanes, connection_of, fake_redis, share
+from tests.tasks.lanes import BOTH, GUARD_MS, Lanes, connection_of, fake_redis, guarded_ms, share
 from worker.store import limit_key
 
 # The windows are long, because the keys of the limiter expire by the server's own clock, and the test's runs faster.
 LONG_MS = 50_000
 CHUNKS = 60
+SLACK_MS = 500
 
 limits = st.integers(1, 4).flatmap(
     lambda units: st.builds(
@@ -34,14 +36,14 @@ steps_ms = st.sampled_from([0, 1, LONG_MS // 2, LONG_MS, LONG_MS + GUARD_MS]) | 
 
 
 @dataclass(frozen=True)
-class Grant:
+class Given:
     """One call that was allowed."""
 
     at_ms: int
     account: Account
 
 
-def used(grants: Sequence[Grant], key: str, start_ms: int, end_ms: int) -> int:
+def used(grants: Sequence[Given], key: str, start_ms: int, end_ms: float = math.inf) -> int:
     """Count the units of the window *key* that were taken from *start_ms* up to, but not including, *end_ms*."""
     costs = ((grant.at_ms, limit.cost) for grant in grants for limit in costing(grant.account, key))
     return sum(cost for at_ms, cost in costs if start_ms <= at_ms < end_ms)
@@ -51,52 +53,82 @@ def costing(account: Account, key: str) -> list[Limit]:
     return [limit for limit in account.limits if limit_key(account, limit) == key]
 
 
-def allowed(grants: Sequence[Grant], account: Account, at_ms: int) -> bool:
-    """Say by definition whether a call at *at_ms* keeps every limit, in every window that it falls into."""
+def allowed(grants: Sequence[Given], account: Account, now_ms: int) -> bool:
+    """Say by definition whether a call keeps every limit.
+
+    Another worker's clock may be ahead, so that calls later than *now_ms* are written: the call may leave at any
+    time between, and no window with such a time in it may be overdrawn.
+    """
     for limit in account.limits:
-        key, width_ms = limit_key(account, limit), limit.per_ms + GUARD_MS
-        starts = [grant.at_ms for grant in grants if at_ms - width_ms < grant.at_ms <= at_ms] + [at_ms]
-        if any(used(grants, key, start, start + width_ms) + limit.cost > limit.units for start in starts):
+        key = limit_key(account, limit)
+        if used(grants, key, now_ms - guarded_ms(limit) + 1) + limit.cost > limit.units:
             return False
     return True
 
 
-def earliest(grants: Sequence[Grant], account: Account, now_ms: int) -> int:
+def earliest(grants: Sequence[Given], account: Account, now_ms: int) -> int:
     """Find the first time from *now_ms* on at which a call is allowed; that is now, or when a window lets go."""
-    ends = {grant.at_ms + limit.per_ms + GUARD_MS for grant in grants for limit in account.limits}
+    ends = {grant.at_ms + guarded_ms(limit) for grant in grants for limit in account.limits}
     return next(at_ms for at_ms in sorted({now_ms, *ends}) if at_ms >= now_ms and allowed(grants, account, at_ms))
+
+
+def written_ms(grants: Sequence[Given], account: Account, now_ms: int) -> int:
+    """Say for when a call that is allowed now is written down.
+
+    That is some time ahead while half of two windows is free, and no earlier than what it shares a window with.
+    """
+    slacks_ms, newest_ms = [], now_ms
+    for limit in account.limits:
+        key, width_ms = limit_key(account, limit), guarded_ms(limit)
+        free = used(grants, key, now_ms - 2 * width_ms + 1) <= max(limit.units // 2 - limit.cost, 0)
+        slacks_ms.append(min(width_ms // 10, SLACK_MS) if free else 0)
+        newest_ms = max([newest_ms, *(grant.at_ms for grant in grants if costing(grant.account, key))])
+    return max(newest_ms, now_ms + min(slacks_ms))
+
+
+def no_window_is_overdrawn(grants: Sequence[Given], account: Account) -> None:
+    for limit in account.limits:
+        key = limit_key(account, limit)
+        for start_ms in {grant.at_ms for grant in grants}:
+            assert used(grants, key, start_ms, start_ms + guarded_ms(limit)) <= limit.units
 
 
 def lanes_for(lanes: Lanes, account: Account) -> Account:
     """Give *account* work without end, one order a call."""
-    lanes.account = lanes.accounts[account.name] = replace(account, max_orders_per_call=1, max_in_flight=10_000)
+    lanes.use(replace(account, max_orders_per_call=1, max_in_flight=10_000))
     lanes.put(f"b-{account.name}", *map(str, range(CHUNKS)), deadline_s=3600)
     return lanes.account
 
 
-def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Sequence[tuple[int, int]]) -> None:
-    """Claim for one account or the other after each step, and compare."""
-    grants: list[Grant] = []
-    for step_ms, which in steps:
+def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Sequence[tuple[int, int, int]]) -> None:
+    """Claim after each step, for one account or the other, by a clock that is ahead; and compare."""
+    given: list[Given] = []
+    for step_ms, which, ahead_ms in steps:
         lanes.clock.ms += step_ms
-        account = accounts[which % len(accounts)]
-        expected_ms = earliest(grants, account, lanes.now_ms)
-        answer = lanes.store.claim(account, lanes.now_ms)
-        if expected_ms > lanes.now_ms:
-            assert answer == Wait(Why.LIMIT, expected_ms)
-            lanes.clock.ms = expected_ms
-            answer = lanes.store.claim(account, expected_ms)
-        assert isinstance(answer, Claim)
-        grants.append(Grant(lanes.now_ms, account))
+        lanes.account = account = accounts[which % len(accounts)]
+        here_ms = lanes.now_ms + ahead_ms
+        expected_ms = earliest(given, account, here_ms)
+        if expected_ms > here_ms:
+            assert lanes.store.claim(account.name, 1, here_ms) == Grant((), Wait(Why.LIMIT, expected_ms))
+            lanes.clock.ms += expected_ms - here_ms
+        (claim,) = lanes.store.claim(account.name, 1, expected_ms).claims
+        assert claim.permitted_ms == written_ms(given, account, expected_ms)
+        given.append(Given(claim.permitted_ms, account))
+        for limit in account.limits:
+            times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
+            assert times == sorted(times, reverse=True)
+    for account in accounts:
+        no_window_is_overdrawn(given, account)
 
 
-many_steps = st.lists(st.tuples(steps_ms, st.integers(0, 1)), max_size=25)
+ahead_ms = st.sampled_from([0, 0, 1, GUARD_MS, 3 * LONG_MS]) | st.integers(0, 2_000)
+many_steps = st.lists(st.tuples(steps_ms, st.integers(0, 1), ahead_ms), max_size=25)
 
 
 @share(0.25)
 @given(several_limits, many_steps)
 def test_it_grants_what_the_definition_grants_and_says_exactly_when(
-    some: list[Limit], steps: list[tuple[int, int]]
+    some: list[Limit], steps: list[tuple[int, int, int]]
 ) -> None:
     lanes = Lanes(fake_redis())
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=tuple(some))))
@@ -106,7 +138,9 @@ def test_it_grants_what_the_definition_grants_and_says_exactly_when(
 
 @share(0.15)
 @given(several_limits, many_steps)
-def test_accounts_share_the_windows_of_their_ip_and_no_others(some: list[Limit], steps: list[tuple[int, int]]) -> None:
+def test_accounts_share_the_windows_of_their_ip_and_no_others(
+    some: list[Limit], steps: list[tuple[int, int, int]]
+) -> None:
     lanes = Lanes(fake_redis())
     venue = replace(PLAIN, limits=tuple(some))
     accounts = [lanes_for(lanes, account_of(venue, name)) for name in ("one", "other")]
@@ -120,7 +154,7 @@ def test_a_real_server_grants_the_same(redis_client: object) -> None:
 
     @share(1.5)
     @given(several_limits, many_steps)
-    def same(some: list[Limit], steps: list[tuple[int, int]]) -> None:
+    def same(some: list[Limit], steps: list[tuple[int, int, int]]) -> None:
         lanes.redis.flushall()
         lanes.clock.ms = START_MS
         venue = replace(PLAIN, limits=tuple(some))
@@ -132,7 +166,7 @@ def test_a_real_server_grants_the_same(redis_client: object) -> None:
 @share(0.3)
 @given(
     st.integers(1, 4),
-    st.lists(st.tuples(st.integers(0, LONG_MS // 2), st.integers(0, GUARD_MS)), min_size=5, max_size=40),
+    st.lists(st.tuples(st.integers(0, LONG_MS // 2), st.integers(0, LONG_MS // 50)), min_size=5, max_size=40),
 )
 def test_clocks_that_disagree_by_less_than_the_guard_break_no_limit(units: int, steps: list[tuple[int, int]]) -> None:
     """Each worker's clock may be ahead of the true time by up to the guard."""
@@ -142,7 +176,7 @@ def test_clocks_that_disagree_by_less_than_the_guard_break_no_limit(units: int, 
     true_ms, sent_ms = START_MS, []
     for step_ms, ahead_ms in steps:
         true_ms += step_ms
-        if isinstance(lanes.store.claim(account, true_ms + ahead_ms), Claim):
+        if lanes.store.claim(account.name, 1, true_ms + ahead_ms).claims:
             sent_ms.append(true_ms)
 
     for start in sent_ms:
@@ -157,11 +191,11 @@ def lanes(request: pytest.FixtureRequest) -> Lanes:
 def test_a_call_that_one_limit_refuses_takes_nothing_from_the_others(lanes: Lanes) -> None:
     wide, narrow = Limit("wide", Scope.KEY, 2, 2 * LONG_MS), Limit("narrow", Scope.KEY, 1, LONG_MS)
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=(wide, narrow))))
-    lanes.claim()
+    after_ms = lanes.claim().permitted_ms + guarded_ms(narrow)
     for _ in range(5):
-        assert lanes.wait() == Wait(Why.LIMIT, START_MS + LONG_MS + GUARD_MS)
+        assert lanes.wait() == Wait(Why.LIMIT, after_ms)
 
-    lanes.clock.ms += LONG_MS + GUARD_MS
+    lanes.clock.ms = after_ms
     lanes.claim()
     assert lanes.redis.llen(limit_key(account, wide)) == 2
 
@@ -180,11 +214,11 @@ def test_a_limiter_keeps_no_more_than_its_window_and_forgets_it(lanes: Lanes) ->
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))))
     for _ in range(9):
         lanes.claim()
-        lanes.clock.ms += LONG_MS
+        lanes.clock.ms += 2 * guarded_ms(limit)
 
     key = limit_key(account, limit)
     assert lanes.redis.llen(key) == 3
-    assert LONG_MS < lanes.redis.pttl(key) <= 2 * (LONG_MS + GUARD_MS)
+    assert LONG_MS < lanes.redis.pttl(key) <= 2 * guarded_ms(limit)
 
 
 def test_a_key_is_named_without_telling_it() -> None:
@@ -194,3 +228,28 @@ def test_a_key_is_named_without_telling_it() -> None:
     assert account.credentials.api_key not in key
     assert key == keys.limit("plain", "calls", account.key_digest, 1000)
     assert limit_key(account, Limit("ip", Scope.IP, 1, 1000)) == keys.limit("plain", "ip", "default", 1000)
+
+
+@pytest.mark.parametrize(("units", "per_ms", "share"), [(30, 1_000, 0.97), (3, 100, 0.97), (45, 60_000, 0.97)])
+def test_calls_that_always_wait_are_granted_at_the_rate_of_the_widened_window(
+    units: int, per_ms: int, share: float
+) -> None:
+    """Bursts that use up a window at once, and calls that take 50 ms, lose nothing of it."""
+    lanes = Lanes(fake_redis())
+    limit = Limit("calls", Scope.KEY, units, per_ms)
+    lanes.use(account_of(replace(PLAIN, limits=(limit,)), max_orders_per_call=1, max_in_flight=16))
+    windows = 20 if units < 40 else 4
+    lanes.put("b", *map(str, range(units * windows)), deadline_s=3600)
+    flights: list[tuple[int, Claim]] = []
+    left_ms: list[int] = []
+    while len(left_ms) < units * windows:
+        grant = lanes.grant(16)
+        flights += [(lanes.now_ms + 50, claim) for claim in grant.claims]
+        left_ms += [lanes.now_ms] * len(grant.claims)
+        lanes.clock.ms = min([at_ms for at_ms, _ in flights] + [grant.wait.until_ms or math.inf])  # type: ignore[assignment]
+        for _, claim in [flight for flight in flights if flight[0] <= lanes.now_ms]:
+            lanes.settle(claim)
+        flights = [flight for flight in flights if flight[0] > lanes.now_ms]
+
+    ideal_ms = (windows - 1) * guarded_ms(limit)
+    assert ideal_ms / (left_ms[-1] - left_ms[0]) >= share

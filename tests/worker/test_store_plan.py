@@ -112,7 +112,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_slices")
 @pytest.mark.parametrize("slices", range(6))
 def test_a_plan_that_was_interrupted_is_finished_by_another(lanes: Lanes, slices: int) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=2)
+    lanes.use(account_of(max_orders_per_call=2))
     batch = Batch("b", orders_of(lanes.account, *LETTERS, "bad"))
     lanes.accept(batch)
     with pytest.raises(Killed):
@@ -132,7 +132,7 @@ def test_a_plan_that_was_interrupted_is_finished_by_another(lanes: Lanes, slices
 @pytest.mark.parametrize("slices", range(5))
 def test_two_workers_that_write_the_same_plan_write_it_once(lanes: Lanes, slices: int) -> None:
     """As when the entry of a slow reader is taken over, and the reader goes on."""
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=4)
+    lanes.use(account_of(max_orders_per_call=4))
     batch = Batch("b", orders_of(lanes.account, *LETTERS))
     lanes.accept(batch)
 
@@ -146,7 +146,7 @@ def test_two_workers_that_write_the_same_plan_write_it_once(lanes: Lanes, slices
 
 @pytest.mark.usefixtures("small_slices")
 def test_many_workers_at_once_write_a_plan_once(lanes: Lanes) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=1)
+    lanes.use(account_of(max_orders_per_call=1))
     batch = Batch("b", orders_of(lanes.account, *map(str, range(200))))
     lanes.accept(batch)
 
@@ -159,7 +159,7 @@ def test_many_workers_at_once_write_a_plan_once(lanes: Lanes) -> None:
 
 @pytest.mark.usefixtures("small_slices")
 def test_what_is_written_can_be_worked_on_before_the_rest_is(lanes: Lanes) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=4)
+    lanes.use(account_of(max_orders_per_call=4))
     batch = Batch("b", orders_of(lanes.account, *LETTERS))
     lanes.accept(batch)
     with pytest.raises(Killed):
@@ -180,7 +180,7 @@ def test_what_is_written_can_be_worked_on_before_the_rest_is(lanes: Lanes) -> No
 
 @pytest.mark.usefixtures("small_slices")
 def test_halving_while_the_rest_of_the_plan_is_still_being_written_loses_no_order(lanes: Lanes) -> None:
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=4)
+    lanes.use(account_of(max_orders_per_call=4))
     batch = Batch("b", orders_of(lanes.account, *"abcdefgh"))
     lanes.accept(batch)
     with pytest.raises(Killed):

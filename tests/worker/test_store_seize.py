@@ -1,4 +1,4 @@
-"""The store: chunks taken from lanes and from dead workers, and accounts that pause."""
+"""The store: chunks taken from lanes and from dead workers."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_chunk_that_is_late_is_seized_in_its_lane_and_not_before(lanes: Lanes)
     assert (claim.account, claim.batch_id, claim.deadline_ms) == ("main", "b", START_MS + 60_000)
     assert lanes.wait() == Wait(Why.IDLE)
     lanes.sound()
-    assert lanes.store.settle(claim, leftover(claim, START_MS), START_MS) == LAST
+    assert lanes.store.settle(claim, leftover(claim, (), START_MS), START_MS) == LAST
     assert lanes.statuses("b") == ["not_sent"] * 2
 
 
@@ -75,7 +75,7 @@ def test_a_dead_workers_chunk_is_seized_and_may_have_been_sent(lanes: Lanes) -> 
     assert (seized.kind, seized.attempt, seized.token > claim.token) == (ClaimKind.SEND, 1, True)
     lanes.sound()
     assert other.seize(claim.chunk_id, START_MS) is None
-    other.settle(seized, leftover(seized, START_MS), START_MS)
+    other.settle(seized, leftover(seized, (), START_MS), START_MS)
     assert lanes.statuses("b") == ["unknown"]
     assert lanes.client.report("b")["calls"] == 1
 
@@ -112,39 +112,6 @@ def test_what_is_settled_or_strange_is_not_seized(lanes: Lanes) -> None:
 
     assert lanes.store.seize(chunk_id, START_MS) is None
     assert lanes.store.seize("x/0.0", START_MS) is None
-
-
-# Pauses
-
-
-def test_a_pause_is_told_once_and_a_longer_one_stays(lanes: Lanes) -> None:
-    assert lanes.store.pause("main", START_MS + 500, "429", START_MS)
-    assert not lanes.store.pause("main", START_MS + 400, "shorter", START_MS)
-    assert not lanes.store.pause("main", START_MS + 500, "the same", START_MS)
-    assert lanes.store.pause("main", START_MS + 600, "longer", START_MS)
-
-    told = [(event["until_ms"], event["reason"]) for event in lanes.events("account.paused")]
-    assert told == [(str(START_MS + 500), "429"), (str(START_MS + 600), "longer")]
-    assert lanes.client.pauses(["main", "other"]) == {"main": "0.6 s more: longer"}
-
-
-def test_a_pause_ends_when_its_time_is_over_and_not_before(lanes: Lanes) -> None:
-    lanes.store.pause("main", START_MS + 500, "429", START_MS)
-
-    assert not lanes.store.resume("main", START_MS + 499)
-    assert lanes.store.resume("main", START_MS + 500)
-    assert not lanes.store.resume("main", START_MS + 501)
-
-    (event,) = lanes.events("account.resumed")
-    assert (event["account"], event["at_ms"]) == ("main", str(START_MS + 500))
-    assert lanes.client.pauses(["main"]) == {}
-
-
-def test_an_account_pauses_again_after_a_pause(lanes: Lanes) -> None:
-    lanes.store.pause("main", START_MS + 500, "429", START_MS)
-    lanes.store.resume("main", START_MS + 500)
-
-    assert lanes.store.pause("main", START_MS + 400, "429", START_MS)
 
 
 def test_ready_names_the_most_urgent_work_that_may_be_tried(lanes: Lanes) -> None:

@@ -29,7 +29,7 @@ def lanes(request: pytest.FixtureRequest) -> Lanes:
 
 def small_calls(lanes: Lanes, most: int) -> None:
     """Let the account's calls carry at most so many orders."""
-    lanes.account = lanes.accounts["main"] = account_of(max_orders_per_call=most)
+    lanes.use(account_of(max_orders_per_call=most))
 
 
 # Settling
@@ -93,7 +93,8 @@ def test_a_chunk_that_is_to_be_tried_again_waits_for_its_time(lanes: Lanes) -> N
 def test_halves_go_on_until_each_order_stands_alone(lanes: Lanes, size: int) -> None:
     lanes.put("b", *LETTERS[:size])
     seen: list[tuple[int, ...]] = []
-    while not isinstance(claim := lanes.store.claim(lanes.account, START_MS), Wait):
+    while claims := lanes.grant(1).claims:
+        (claim,) = claims
         middle = (len(claim.places) + 1) // 2
         if middle == len(claim.places):
             seen.append(claim.places)
@@ -130,7 +131,7 @@ def test_a_stale_holder_settles_nothing_but_what_it_learned_counts(lanes: Lanes)
     lanes.sound()
     report = lanes.client.report("b")
     assert (report["state"], report["counts"]) == ("running", {"canceled": 2})
-    assert lanes.store.settle(seized, leftover(seized, START_MS), START_MS) == LAST
+    assert lanes.store.settle(seized, leftover(seized, (), START_MS), START_MS) == LAST
     assert lanes.statuses("b") == ["canceled"] * 2
     lanes.sound()
 
@@ -215,7 +216,7 @@ def test_a_sibling_that_the_answer_names_is_settled_without_a_call(lanes: Lanes)
     lanes.sound()
     moot = lanes.claim()
     assert (moot.kind, moot.places, moot.attempt) == (ClaimKind.MOOT, (1,), 0)
-    assert lanes.store.settle(moot, leftover(moot, START_MS), START_MS) == OURS
+    assert lanes.store.settle(moot, leftover(moot, (), START_MS), START_MS) == OURS
     assert lanes.settle(lanes.claim()) == LAST
     assert lanes.client.report("b")["calls"] == 2
     lanes.sound()

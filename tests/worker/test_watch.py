@@ -1,19 +1,23 @@
 """The watch: what sleeps is woken, what the dead held is given back, what is late is ended."""
 
+import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import redis
 
 from connectors.outcomes import Status
 from tasks import keys
-from tasks.batch import Priority
+from tasks.batch import Account, Batch, Priority
+from tasks.drain import DEADLY
 from tasks.errors import UnknownBatch
-from tests.fakes import START_MS, FakeLog, account_of
-from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis
-from worker.store import LONGEST_CALL_MS
+from tasks.ports import ClaimKind
+from tests.fakes import PLAIN, START_MS, FakeLog, account_of
+from tests.tasks.lanes import BOTH, Killed, Lanes, connection_of, dying_after, fake_redis, orders_of
+from worker import store as store_module
+from worker.store import LONGEST_CALL_MS, WRITING_MS
 from worker.watch import HOLD_MS, Watch
 
 KEEP_S = 1_000
@@ -82,11 +86,32 @@ def test_what_must_wait_is_not_hinted_at(tower: Tower) -> None:
     assert tower.hints == [("main", "risk")]
 
 
-def test_what_a_dead_worker_held_is_unknown_and_the_batch_ends(tower: Tower) -> None:
+def dead_worker_held(tower: Tower, account: Account) -> None:
+    """Let a worker die with one of two chunks in hands."""
+    tower.lanes.use(account)
     tower.lanes.put("b", "a", "b", "c")
     tower.lanes.claim()
     tower.lanes.settle(tower.lanes.claim())
     tower.lanes.kill("w1")
+
+
+def test_what_a_dead_worker_held_is_sent_again_where_its_ids_last(tower: Tower) -> None:
+    dead_worker_held(tower, account_of(max_orders_per_call=2))
+
+    tower.watch.tick()
+
+    assert tower.lanes.statuses("b") == ["unknown", "unknown", "canceled"]
+    assert (tower.ended, tower.hints) == ([], [("main", "risk")])
+    assert [event["kind"] for event in tower.log.named("chunk.recovered")] == ["send"]
+    tower.lanes.sound()
+    again = tower.lanes.claim()
+    assert (again.places, again.attempt) == ((0, 1), 2)
+    tower.lanes.settle(again)
+    assert tower.lanes.statuses("b") == ["canceled"] * 3
+
+
+def test_what_a_dead_worker_held_is_unknown_where_its_ids_do_not_last_and_the_batch_ends(tower: Tower) -> None:
+    dead_worker_held(tower, account_of(replace(PLAIN, resend_safe=frozenset()), max_orders_per_call=2))
 
     tower.watch.tick()
 
@@ -94,6 +119,120 @@ def test_what_a_dead_worker_held_is_unknown_and_the_batch_ends(tower: Tower) -> 
     assert tower.ended == ["b"]
     assert [event["kind"] for event in tower.log.named("chunk.recovered")] == ["send"]
     tower.lanes.sound()
+
+
+def test_what_a_dead_worker_held_is_read_back_where_its_ids_do_not_last_and_the_batch_wants_proof(tower: Tower) -> None:
+    tower.lanes.use(account_of(replace(PLAIN, resend_safe=frozenset())))
+    tower.lanes.put("b", "a", prove=True)
+    tower.lanes.claim()
+    tower.lanes.kill("w1")
+
+    tower.watch.tick()
+
+    assert tower.lanes.statuses("b") == ["unknown"]
+    assert tower.lanes.claim().kind is ClaimKind.QUERY
+    tower.lanes.sound()
+
+
+def test_three_deaths_are_again_and_again() -> None:
+    assert DEADLY == 3
+
+
+def die_on(tower: Tower, times: int) -> None:
+    """Let so many workers die one after the other, each with a chunk in hands."""
+    for number in range(times):
+        tower.lanes.claim(tower.lanes.worker(f"dying-{number}"))
+        tower.lanes.kill(f"dying-{number}")
+        tower.watch.tick()
+
+
+def test_a_chunk_on_which_workers_died_again_and_again_is_halved_and_the_halves_are_counted_anew(tower: Tower) -> None:
+    tower.lanes.use(account_of(max_orders_per_call=4))
+    tower.lanes.put("b", *"abcd")
+    die_on(tower, DEADLY - 1)
+    assert tower.lanes.redis.zcard(keys.lane("main", Priority.RISK)) == 1
+
+    die_on(tower, 1)
+
+    assert [fields["orders"] for fields in tower.log.named("chunk.poison")] == [4]
+    assert tower.lanes.events("chunk.poison") == []
+    tower.lanes.sound()
+    halves = tower.lanes.grant(4).claims
+    assert sorted(claim.places for claim in halves) == [(0, 1), (2, 3)]
+    assert {tower.lanes.redis.hget(keys.chunk(claim.chunk_id), "deaths") or "0" for claim in halves} == {"0"}
+    for claim in halves:
+        tower.lanes.settle(claim)
+    assert tower.lanes.client.report("b")["state"] == "done"
+
+
+def test_the_order_that_kills_workers_is_found_and_ends_unknown_with_an_event(tower: Tower) -> None:
+    tower.lanes.use(account_of(max_orders_per_call=4))
+    tower.lanes.put("b", *"abcd")
+    deaths = 0
+    while claims := tower.lanes.grant(1, tower.lanes.worker("dying")).claims:
+        (claim,) = claims
+        if "c" in {order.value for order in claim.orders}:
+            tower.lanes.kill("dying")
+            deaths += 1
+            tower.watch.tick()
+        else:
+            tower.lanes.settle(claim)
+        tower.lanes.sound()
+
+    assert deaths == 3 * DEADLY, "of four orders, of two, and alone"
+    assert tower.lanes.statuses("b") == ["canceled", "canceled", "unknown", "canceled"]
+    (event,) = tower.lanes.events("chunk.poison")
+    assert (event["batch_id"], event["account"], json.loads(event["orders"])) == ("b", "main", [["order_id", "c"]])
+    assert tower.lanes.client.report("b")["state"] == "done"
+
+
+def test_what_a_watch_had_seized_does_not_count_as_a_death(tower: Tower) -> None:
+    tower.lanes.put("b", "a")
+    claim = tower.lanes.claim()
+    tower.lanes.kill("w1")
+    for number in range(DEADLY + 1):
+        watch = tower.lanes.worker(f"watch-{number}")
+        seized = watch.seize(claim.chunk_id, tower.lanes.now_ms)
+        assert seized is not None
+        assert seized.deaths == 1
+        tower.lanes.kill(f"watch-{number}")
+
+
+def test_a_batch_whose_plan_was_never_finished_ends_as_not_sent(tower: Tower, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SLICE", 2)
+    batch = Batch("b", orders_of(tower.lanes.account, *"abcdef"), prove=False)
+    tower.lanes.accept(batch)
+    with pytest.raises(Killed):
+        tower.lanes.enqueue(batch, dying_after(tower.lanes, 1))
+    tower.lanes.settle(tower.lanes.claim())
+    tower.lanes.clock.ms += 60_000 + WRITING_MS - 1
+    tower.watch.tick()
+    assert tower.ended == [], "somebody may still be writing it"
+
+    tower.lanes.clock.ms += 1
+    tower.watch.tick()
+
+    assert tower.ended == ["b"]
+    report = tower.lanes.client.report("b")
+    assert (report["state"], report["verdict"]) == ("done", "not_flat")
+    assert (report["orders"], report["counts"]) == (6, {"canceled": 2, "not_sent": 4})
+    tower.lanes.sound()
+    tower.lanes.enqueue(batch)
+    assert tower.lanes.client.report("b")["counts"] == {"canceled": 2, "not_sent": 4}
+
+
+def test_a_hint_that_cannot_be_told_keeps_the_watch_from_nothing(tower: Tower) -> None:
+    def lost(account: str, priority: str) -> None:
+        raise RuntimeError("no broker")
+
+    tower.lanes.put("b", "a")
+    tower.lanes.put("late", "b", deadline_s=1)
+    tower.lanes.clock.ms += 1_000
+
+    replace(tower.watch, hint=lost).tick()
+
+    assert tower.ended == ["late"]
+    assert tower.log.named("hint.lost")
 
 
 def test_what_a_living_worker_holds_stays_with_it(tower: Tower) -> None:
@@ -174,7 +313,7 @@ def test_an_order_that_was_tried_before_the_deadline_keeps_what_was_learned(towe
 
 def test_a_pause_that_is_over_is_said_to_be(tower: Tower) -> None:
     tower.lanes.put("b", "a")
-    tower.lanes.store.pause("main", START_MS + 500, "429", START_MS)
+    tower.lanes.pause(500)
     tower.watch.tick()
     assert tower.lanes.events("account.resumed") == []
 

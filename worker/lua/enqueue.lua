@@ -17,20 +17,22 @@ if slice == 0 then
   redis.call('ZADD', P .. 'deadlines', ARGV[5], id)
 end
 redis.call('HSET', batch, 'slices', slice + 1)
-local at, change, invalid = 11, {}, 0
+local at, change, invalid = 11, {}, {}
 for _ = 1, tonumber(ARGV[10]) do
   local place, account, order, standing, name = unpack(ARGV, at, at + 4)
   redis.call('HSET', P .. 'orders:' .. id, place, order)
   change['a:' .. account .. ':orders'] = (change['a:' .. account .. ':orders'] or 0) + 1
   if standing ~= '' then
-    fold(id, account, place, standing, change)
-    invalid = invalid + 1
+    invalid[account] = invalid[account] or {}
+    table.insert(invalid[account], place)
+    table.insert(invalid[account], standing)
+    redis.call('HINCRBY', batch, 'left', -1)
   end
   if name ~= '' then redis.call('HSET', P .. 'names:' .. id, name, place) end
   at = at + 5
 end
+for account, known in pairs(invalid) do fold(id, account, known, change) end
 write_counts(id, change)
-redis.call('HINCRBY', batch, 'left', -invalid)
 local chunks = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, chunks do

@@ -1,0 +1,196 @@
+"""What a sweep would do: lists the accounts as a sweep does, counts, and cancels nothing."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from connectors.calls import Limit
+from connectors.orders import IdKind, OrderRef
+from connectors.reads import OpenOrder
+from tasks.batch import Account, Accounts, Priority, Selection
+from tasks.clock import Clock, VenueClock
+from tasks.listing import Listed, ListingFailed, MaySend, list_open
+from tasks.ports import Line, Permission
+from tasks.proof import FIRST_READ_MS, group
+from worker.estimate import Call, Window, last_call_ms
+from worker.store import limit_key, limits_of
+
+NAP_MS: Final = 50
+AGES: Final = ((60_000, "under a minute"), (3_600_000, "under an hour"), (86_400_000, "under a day"))
+OLD: Final = "a day or more"
+UNKNOWN: Final = "unknown"
+
+
+class Permits(Protocol):
+    """What gives permissions to call."""
+
+    def permit_for(self, name: str, limits: tuple[Limit, ...], priority: Priority, now_ms: int) -> Permission:
+        """Take the permission for one call of an account, or say when it is worth asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one account shows: the orders that match, or why it cannot be listed; and the calls that this took."""
+
+    account: Account
+    orders: tuple[OpenOrder, ...] = ()
+    whole: bool = True
+    trouble: str | None = None
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lister:
+    """Lists accounts, within the limits that all workers share."""
+
+    permits: Permits
+    clock: Clock
+    priority: Priority
+    until_ms: int
+
+    def find(self, account: Account, line: Line, select: Selection, venue_clock: VenueClock) -> Found:
+        """List *account* and keep what *select* matches."""
+        calls = 0
+
+        def permit(limits: tuple[Limit, ...]) -> MaySend:
+            nonlocal calls
+            while (now_ms := self.clock.now_ms()) < self.until_ms:
+                permission = self.permits.permit_for(account.name, limits, self.priority, now_ms)
+                use_by_ms = permission.use_by_ms
+                if use_by_ms is not None:
+                    calls += 1
+                    return lambda: self.clock.now_ms() < use_by_ms
+                self.clock.sleep(max(1, min(permission.again_ms - now_ms, NAP_MS)) / 1000)
+            raise TimeoutError("the limits, or a pause, left no time to list it before the deadline")
+
+        try:
+            listed = list_open(account, line, self.clock, venue_clock, permit, symbol=select.symbol)
+        except ListingFailed as error:
+            return Found(account, trouble=str(error), calls=calls)
+        except TimeoutError as error:
+            return Found(account, trouble=f"cannot list the open orders of {account.name}: {error}", calls=calls)
+        return Found(account, self._matching(listed, select, venue_clock), listed.whole, calls=calls)
+
+    def _matching(self, listed: Listed, select: Selection, venue_clock: VenueClock) -> tuple[OpenOrder, ...]:
+        now_ms = self.clock.now_ms() + venue_clock.ahead_ms
+        return tuple(row for row in listed.orders if select.matches(row, now_ms))
+
+    def find_all(self, accounts: Accounts, select: Selection, line_of: Callable[[Account], Line]) -> tuple[Found, ...]:
+        """List all *accounts* side by side."""
+        with ThreadPoolExecutor(max(1, len(accounts))) as pool:
+            tasks = [
+                pool.submit(self.find, account, line_of(account), select, VenueClock()) for account in accounts.values()
+            ]
+            return tuple(task.result() for task in tasks)
+
+
+def references(orders: Iterable[OpenOrder], account: Account) -> tuple[OrderRef, ...]:
+    """Name orders as the sweep's cancels do: a leg of a list by its list, each once."""
+    by_list = IdKind.ORDER_LIST_ID in account.venue.id_kinds
+    refs = (
+        OrderRef(IdKind.ORDER_LIST_ID, row.order_list_id, row.symbol, row.namespace)
+        if row.order_list_id is not None and by_list
+        else OrderRef(IdKind.ORDER_ID, row.order_id, row.symbol, row.namespace)
+        for row in orders
+    )
+    return tuple(dict.fromkeys(refs))
+
+
+def work_of(found: Found) -> dict[str, int]:
+    """Count the calls of a sweep of what was found: ``list``, ``cancel``, ``prove`` and the two last listings."""
+    account = found.account
+    refs = references(found.orders, account)
+    cancels = [*group(enumerate(refs), account)]
+    listings = max(found.calls, len(account.venue.listings))
+    # Where the answer to a cancel is final there is nothing to read back; a listing alone proves no order's end.
+    queries = 0 if account.venue.success_proves.endswith("final") else _queries(refs, account)
+    return {"list": listings, "cancel": len(cancels), "prove": queries, "show_empty": 2 * len(account.venue.listings)}
+
+
+def _queries(refs: Sequence[OrderRef], account: Account) -> int:
+    calls = 0
+    for (kind, namespace), number in Counter((ref.kind, ref.namespace) for ref in refs).items():
+        sizes = [q.max_orders for q in account.venue.queries if kind in q.id_kinds and q.namespace == namespace]
+        calls += math.ceil(number / max(sizes)) if sizes else len(account.venue.listings)
+    return calls
+
+
+def calls_of(found: Found, symbol: str | None, share: float, guard_ms: int) -> list[Call]:
+    """Give the calls of a sweep, in order.  *share* of each limit may be used, and windows are *guard_ms* wider."""
+    account, work = found.account, work_of(found)
+
+    def call(limits: tuple[Limit, ...], after_ms: int = 0) -> Call:
+        windows = (
+            Window(limit_key(account, limit), max(1, int(limit.units * share)), limit.per_ms + guard_ms, limit.cost)
+            for limit in limits
+        )
+        return Call(tuple(windows), after_ms)
+
+    reads = [
+        limits_of(account, listing.limits if symbol is None else listing.symbol_limits or listing.limits)
+        for listing in account.venue.listings
+    ]
+    queries = [limits_of(account, query.limits) for query in account.venue.queries] or reads
+    calls = [call(reads[place % len(reads)]) for place in range(work["list"])] if reads else []
+    calls += [call(account.limits)] * work["cancel"]
+    calls += [call(queries[0], FIRST_READ_MS if place == 0 else 0) for place in range(work["prove"])]
+    for _ in range(2):
+        calls += [call(read, account.venue.settling_ms if place == 0 else 0) for place, read in enumerate(reads)]
+    return calls
+
+
+def tell(found: Sequence[Found], select: Selection, *, share: float, guard_ms: int, now_ms: int) -> dict[str, Any]:
+    """Tell what a sweep of *found* would cancel, what that takes, and what is not covered."""
+    reached = [one for one in found if one.trouble is None]
+    last = last_call_ms({one.account.name: calls_of(one, select.symbol, share, guard_ms) for one in reached})
+    rows = Counter(
+        (one.account.name, order.symbol, order.side and order.side.value, _age(order, now_ms))
+        for one in reached
+        for order in one.orders
+    )
+    return {
+        "orders": sum(len(references(one.orders, one.account)) for one in reached),
+        "matching": [
+            {"account": name, "symbol": symbol, "side": side, "age": age, "orders": number}
+            for (name, symbol, side, age), number in sorted(rows.items(), key=lambda row: str(row[0]))
+        ],
+        "calls": sum(sum(work_of(one).values()) for one in reached),
+        "seconds": max(last.values(), default=0) / 1000,
+        "accounts": [_account(one, last) for one in found],
+        "not_covered": [note for one in found for note in _notes(one)],
+    }
+
+
+def _account(one: Found, last: Mapping[str, int]) -> dict[str, Any]:
+    name = one.account.name
+    if one.trouble is not None:
+        return {"account": name, "venue": one.account.venue.name, "orders": None, "calls": None, "seconds": None}
+    orders = len(references(one.orders, one.account))
+    return {
+        "account": name,
+        "venue": one.account.venue.name,
+        "orders": orders,
+        "calls": work_of(one),
+        "seconds": last[name] / 1000,
+    }
+
+
+def _notes(one: Found) -> list[str]:
+    notes = [one.trouble] if one.trouble is not None else []
+    if not one.whole:
+        notes.append(
+            f"{one.account.name}: its listing has several pages, and orders that ended meanwhile may hide others"
+        )
+    if one.account.venue.note is not None:
+        notes.append(f"{one.account.name}: {one.account.venue.note}")
+    return notes
+
+
+def _age(order: OpenOrder, now_ms: int) -> str:
+    if order.created_ms is None:
+        return UNKNOWN
+    age_ms = now_ms - order.created_ms
+    return next((name for limit_ms, name in AGES if age_ms < limit_ms), OLD)

@@ -1,0 +1,24 @@
+-- Take the permission for one call of work that is in hands already, such as a page of a listing.
+-- KEYS  1 prefix
+-- ARGV  1 account   2 now, ms   3 priority   4 share of a clean-up, thousandths   5 max calls in flight
+--       6 number of pauses, then for each: key
+--       then number of limits, then for each: key, units in the window, window in ms, units of this call
+-- Gives {1, permission ms}, or {0, ms from which it is worth asking again}.
+even_if_full()
+local YIELD_MS = 10
+local account, now, priority = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local paused, trial, next_at = read_pauses(6)
+if paused > now then return { 0, paused } end
+-- What is more urgent goes between any two calls, if there is a place for it: else it waits for this work to end.
+local free = redis.call('ZCARD', P .. 'flights:' .. account) < (trial and 1 or tonumber(ARGV[5]))
+for _, urgent in ipairs(PRIORITIES) do
+  if urgent == priority or not free then break end
+  for _, kind in ipairs({ '', '.proof' }) do
+    local head = redis.call('ZRANGE', P .. 'lane:' .. account .. ':' .. urgent .. kind, 0, 0, 'WITHSCORES')
+    if head[1] and tonumber(head[2]) <= now then return { 0, now + YIELD_MS } end
+  end
+end
+local limits = read_limits(next_at)
+local when = allowed_at(limits, priority, tonumber(ARGV[4]), now)
+if when > now then return { 0, when } end
+return { 1, permit(limits, now) }
