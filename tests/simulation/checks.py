@@ -1,0 +1,453 @@
+"""What must hold: after every script, at every call that leaves, at every answer, and at the end."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from connectors.calls import Limit, RefusalKind
+from connectors.outcomes import VERDICTS, Status, Verdict
+from tasks import keys
+from tasks.batch import PRIORITIES, Account, Priority
+from tasks.client import Client, script
+from tasks.drain import DEADLY
+from tasks.fold import GONE, Standing
+from tasks.plan import plan
+from tasks.ports import Claim
+from tasks.retry import LONGEST_PAUSE_MS
+from tests.simulation.connection import Connection, pairs
+from tests.simulation.threads import SimClock, Thread
+from tests.simulation.venue import Call
+from worker.store import LONGEST_CALL_MS, SETTLING_MS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+EVERY: Final = 3  # the structure is looked at after every third script, for speed
+NOT_EXECUTED: Final = frozenset({"rate_limit", "unavailable", "clock", "credentials", "reference"})
+
+
+@dataclass(slots=True, eq=False)
+class Granted:
+    """A claim as a script gave it."""
+
+    chunk: str
+    batch: str
+    account: str
+    token: int
+    kind: str
+    asked_ms: int
+    permission_ms: int
+    places: tuple[str, ...]
+    holder: str
+    deaths: int = 0
+    seized: bool = False
+    released: bool = False
+    left: bool = False
+    since_ms: int = 0  # by the true clock
+
+
+@dataclass(slots=True)
+class Checks:
+    """The rules, and what they need to remember."""
+
+    world: "World"
+    keep_s: int = 1_000_000
+    guard_ms: int = 10
+    share: float = 0.7
+    grants: dict[tuple[str, int], Granted] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+    tokens: set[tuple[str, int]] = field(default_factory=set)
+    permissions: dict[tuple[str, str, int], list[tuple[int, Granted]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    flying: dict[tuple[str, str], Call] = field(default_factory=dict)
+    calls: dict[tuple[str, str], list[Call]] = field(default_factory=lambda: defaultdict(list))
+    bans: dict[tuple[str, str], int] = field(default_factory=dict)
+    trials: set[str] = field(default_factory=set)
+    usage_noted: bool = False
+    scripts: int = 0
+    arrived_after_loss: bool = False
+
+    def client(self, connection: Connection) -> Client:
+        """Make a client over *connection*, without one of its own."""
+        client: Any = Client.__new__(Client)
+        client._url, client._asks_redis, client._keep_s = "redis://simulated", False, self.keep_s
+        client._clock = SimClock(self.world.scheduler)
+        client.redis = connection
+        client._accept = connection.register_script(_accept())
+        client._refuse = None
+        found: Client = client
+        return found
+
+    def prepare(self) -> None:
+        """Take over what does not change."""
+
+    def fault(self, text: str) -> None:
+        """Say what was broken."""
+        self.world.fault(text)
+
+    # after scripts
+
+    def after_script(self, name: str, args: Sequence[Any], found: Any) -> None:
+        """Look at what a script did."""
+        if self.world.only_compared:
+            return
+        self.scripts += 1
+        match name:
+            case "claim":
+                self._granted(args, found)
+            case "settle":
+                self._settled(args, found)
+            case "turn":
+                behind = self._settled(args, found)
+                self._granted(args[behind:], found[2])
+            case "seize" if found:
+                self._seized(args, found)
+            case "release":
+                self._released(args, found)
+            case "pause":
+                self._paused(args, found)
+        if self.scripts % EVERY == self.world.seed % EVERY:
+            for text in self.world.redis.faults(self.world.lost_from_ms is not None):
+                self.fault(f"after {name}: {text}")
+
+    def _windows(self, account: Account) -> list[tuple[Limit, tuple[str, str, int], int]]:
+        found = []
+        for limit, key in self.world.exchange.windows(account):
+            found.append((limit, key, limit.per_ms + max(self.guard_ms, limit.per_ms // 50)))
+        return found
+
+    def _granted(self, args: Sequence[Any], found: Any) -> None:
+        world = self.world
+        account = world.accounts[args[0]]
+        now_ms, holder = args[1], args[2]
+        last: Granted | None = None
+        for taken in found[2:]:
+            kind, chunk, batch, token, attempt, _deadline, permission = taken[:7]
+            grant = Granted(
+                chunk, batch, account.name, int(token), kind, now_ms, permission, tuple(taken[10::4]), holder
+            )
+            grant.since_ms = world.scheduler.now_ms
+            self._note_token(grant)
+            fields = world.command("HMGET", keys.chunk(chunk), "attempts", "token", "holder")
+            if fields[1] != token or fields[2] != holder:
+                self.fault(f"the claim of {chunk} is not written: {fields}")
+            if kind == "send":
+                if int(fields[0] or 0) != attempt or attempt < 1:
+                    self.fault(f"the attempt {attempt} at {chunk} is not noted: {fields[0]}")
+                self._permitted(account, grant, chunk)
+                last = grant
+        if last is not None:
+            priority = world.command("HGET", keys.chunk(last.chunk), "priority")
+            for higher in PRIORITIES[: PRIORITIES.index(Priority(priority))]:
+                waiting = world.command("ZRANGEBYSCORE", keys.lane(account.name, higher), "-inf", now_ms)
+                if waiting:
+                    self.fault(f"{waiting[0]} ({higher}) waits while {last.chunk} ({priority}) is sent")
+
+    def _note_token(self, grant: Granted) -> None:
+        if (grant.account, grant.token) in self.tokens and self.world.weather.strict:
+            self.fault(f"the token {grant.token} of {grant.account} is given a second time")
+        self.tokens.add((grant.account, grant.token))
+        self.newest[grant.chunk] = grant.token
+        self.grants[grant.chunk, grant.token] = grant
+
+    def _permitted(self, account: Account, grant: Granted, chunk: str) -> None:
+        world = self.world
+        priority = world.command("HGET", keys.chunk(chunk), "priority")
+        share = self.share if priority == Priority.CLEANUP else 1.0
+        flights = world.command("ZCARD", keys.flights(account.name))
+        most = max(1, int(account.max_in_flight * share))
+        if flights > most:
+            self.fault(f"{flights} calls of {account.name} are in flight for {priority}, allowed are {most}")
+        if account.name in self.trials and flights > 1:
+            self.fault(f"{flights} calls of {account.name} are in flight during a trial")
+        when = grant.permission_ms
+        for limit, key, window_ms in self._windows(account):
+            entries = self.permissions[key]
+            entries[:] = [one for one in entries if one[0] > when - 2 * window_ms and not one[1].released]
+            entries += [(when, grant)] * limit.cost
+            used = sum(
+                1
+                for at_ms, _ in entries
+                if at_ms > max(grant.asked_ms, world.scheduler.now_ms) - window_ms + world.weather.clock_spread_ms
+            )
+            allowed = max(limit.cost, int(limit.units * share))
+            # What was asked for long ago, by a worker that was stopped, is too old to be sent.
+            usable = world.scheduler.now_ms < when + (window_ms - limit.per_ms) // 2
+            if used > allowed and usable and world.weather.strict:
+                self.fault(
+                    f"{used} units of {limit.name} {key[1]} are permitted in {window_ms} ms, for {priority} {allowed}"
+                )
+        if world.weather.strict:
+            for scope, until_ms in self.bans.items():
+                if scope in _scopes(account) and world.scheduler.now_ms < until_ms - 5:
+                    self.fault(f"{account.name} gets a permission while {scope} is banned")
+
+    def _settled(self, args: Sequence[Any], found: Any) -> int:
+        chunk, batch, account, token = args[0], args[1], args[2], int(args[3])
+        at = 11
+        standings = args[at + 1 : at + 1 + 2 * args[at]]
+        at += 1 + 2 * args[at]
+        at += 1 + 2 * args[at]
+        parts = args[at]
+        at += 1 + 4 * args[at]
+        self.usage_noted |= bool(args[at])
+        at += 1 + 4 * args[at]
+        if args[8]:
+            self.trials.discard(account)
+        newest = self.newest.get(chunk)
+        if found[0]:
+            if newest != token:
+                self.fault(f"{chunk} is settled with the token {token}; the newest is {newest}")
+            self.newest.pop(chunk, None)
+            self._nobody_waits_for_nobody(account)
+            grant = self.grants.get((chunk, token))
+            if grant and grant.deaths >= DEADLY and len(grant.places) > 1 and parts == 1:
+                self.fault(f"{chunk} is not halved after {grant.deaths} deaths")
+        elif newest == token and self.world.command("EXISTS", keys.batch(batch)):
+            self.fault(f"{chunk} is not settled with its newest token {token}")
+        for place, standing in zip(standings[::2], standings[1::2], strict=True):
+            stored = self.world.command("HGET", keys.outcomes(batch), place)
+            if stored is None and self.world.command("EXISTS", keys.batch(batch)):
+                self.fault(f"what was learned of {place} of {batch} is not written")
+            elif stored and Standing.read(stored).strength < Standing.read(standing).strength:
+                self.fault(f"the outcome of {place} of {batch} is weaker than what was learned: {stored}")
+        return at
+
+    def _nobody_waits_for_nobody(self, account: str) -> None:
+        """Look for chunks that wait for another's answer, though nobody has their orders in hands."""
+        world = self.world
+        held = " ".join(world.command("HGETALL", keys.busy(account)))
+        for priority in PRIORITIES:
+            lane = keys.lane(account, priority)
+            for chunk in world.command("ZRANGE", lane, 0, -1):
+                if int(world.command("ZSCORE", lane, chunk)) < world.scheduler.now_ms + LONGEST_PAUSE_MS + 3_000:
+                    continue
+                batch, places = world.command("HMGET", keys.chunk(chunk), "batch", "places")
+                orders = world.command("HMGET", keys.orders(batch), *places.split(","))
+                if not any(f'"{json.loads(order)[2]}"' in held for order in orders):
+                    self.fault(f"{chunk} waits for an order that nobody has in hands")
+
+    def _seized(self, args: Sequence[Any], found: Any) -> None:
+        account, kind, chunk, batch, token, _attempts, deadline_ms, permission, deaths = found[:9]
+        world = self.world
+        before = self.grants.get((chunk, self.newest.get(chunk, -1)))
+        now_ms = world.scheduler.now_ms
+        if kind == "idle":
+            if deadline_ms > args[1]:
+                self.fault(f"{chunk} is seized from its lane before its deadline")
+        elif before is not None:
+            holder = before.holder.partition("#")[0]
+            alive = world.command("EXISTS", keys.worker(holder))
+            longest_ms = SETTLING_MS if before.seized else LONGEST_CALL_MS
+            if alive and now_ms < before.since_ms + longest_ms - 3_000:
+                self.fault(f"{chunk} is seized from {holder}, which is alive")
+        grant = Granted(
+            chunk, batch, account, int(token), kind, args[1], permission, tuple(found[11::4]), args[2], deaths, True
+        )
+        grant.since_ms = now_ms
+        self._note_token(grant)
+
+    def _released(self, args: Sequence[Any], found: int) -> None:
+        account, token, holder = args[0], str(args[2]), args[3]
+        released = 0
+        for (chunk, its_token), grant in self.grants.items():
+            named = str(its_token) == token or (holder and grant.holder == holder)
+            if grant.account == account and named and self.newest.get(chunk) == its_token:
+                released += 1
+                grant.released = True
+                del self.newest[chunk]
+                if grant.left:
+                    self.fault(f"{chunk} was sent, and is given back as if it was not")
+        if released != found:
+            self.fault(f"{found} chunks of {account} are given back, {released} should be")
+        for limit, key, window_ms in self._windows(self.world.accounts[account]):
+            self._compare(account, limit, key, window_ms, args[1])
+
+    def _compare(self, account: str, limit: Limit, key: tuple[str, str, int], window_ms: int, now_ms: int) -> None:
+        """Hold what the limiter remembers against what was permitted."""
+        name = keys.limit(self.world.accounts[account].venue.name, limit.name, key[1], limit.per_ms)
+        stored = [int(one) for one in self.world.command("LRANGE", name, 0, -1)]
+        entries = [one for one in self.permissions[key] if not one[1].released]
+        since_ms = max(now_ms, self.world.scheduler.now_ms - 5, *stored) - window_ms
+        wanted = [at_ms for at_ms, _ in entries if at_ms > since_ms]
+        for at_ms in set(wanted) if self.world.weather.strict and self.world.lost_from_ms is None else ():
+            if stored.count(at_ms) < wanted.count(at_ms):
+                self.fault(f"the limiter of {limit.name} {key[1]} has forgotten a call permitted at {at_ms}")
+        if not self.usage_noted and self.world.lost_from_ms is None and len(stored) > len(entries):
+            times = sorted(at_ms for at_ms, _ in entries)
+            extra = [at_ms for at_ms in stored if stored.count(at_ms) > times.count(at_ms) and at_ms > since_ms]
+            if extra:
+                self.fault(f"the limiter of {limit.name} {key[1]} counts calls that were never sent: {extra}")
+
+    def _paused(self, args: Sequence[Any], found: int) -> None:
+        account = args[1]
+        if args[6] == "trouble":
+            if found:
+                self.trials.add(account)
+            return
+        thread = self.world.scheduler.current
+        ban = thread.notes.pop("ban", None) if thread is not None else None
+        if ban is not None:
+            scope, until_ms = ban
+            self.bans[scope] = max(self.bans.get(scope, 0), until_ms)
+
+    def restored(self) -> None:
+        """Forget what Redis has forgotten: what is newest is what is written now."""
+        world = self.world
+        self.newest.clear()
+        for key in world.command("KEYS", f"{keys.PREFIX}*"):
+            chunk = key.removeprefix(keys.chunk(""))
+            if chunk != key:
+                fields = pairs(world.command("HGETALL", key))
+                if "token" in fields and world.command("ZSCORE", keys.flights(fields["account"]), chunk) is not None:
+                    self.newest[chunk] = int(fields["token"])
+        for account in world.accounts.values():
+            for limit, key, _ in self._windows(account):
+                name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
+                stored = [int(one) for one in world.command("LRANGE", name, 0, -1)]
+                self.permissions[key] = [(at_ms, Granted("", "", "", 0, "", 0, at_ms, (), "")) for at_ms in stored]
+        self.bans.clear()
+        self.trials.clear()
+        self.flying.clear()
+
+    # calls
+
+    def leaves(self, call: Call, worker_ms: int) -> None:
+        """Look at a call that leaves now."""
+        world = self.world
+        if world.only_compared:
+            return
+        claim: Claim = call.claim
+        grant = self.grants.get((claim.chunk_id, claim.token))
+        if grant is None or grant.kind != "send":
+            self.fault(f"{claim.chunk_id} is sent without a claim")
+            return
+        if grant.released:
+            self.fault(f"{claim.chunk_id} is sent after it was given back")
+        if grant.left:
+            self.fault(f"{claim.chunk_id} is sent twice with one claim")
+        grant.left = True
+        smallest = min(
+            (window - limit.per_ms for limit, _, window in self._windows(call.account)), default=self.guard_ms
+        )
+        if worker_ms >= grant.permission_ms + smallest // 2:
+            self.fault(f"{claim.chunk_id} leaves {worker_ms - grant.permission_ms} ms after its permission")
+        batch = world.batches[claim.batch_id]
+        deadline_ms = world.submitted_ms.get(claim.batch_id, call.left_ms) + int(batch.deadline_s * 1000)
+        if world.weather.strict and world.lost_from_ms is None and call.left_ms > deadline_ms + 60:
+            self.fault(f"{claim.chunk_id} leaves {call.left_ms - deadline_ms} ms after the deadline")
+        for one in call.ids:
+            order = call.account.name, one
+            other = self.flying.get(order)
+            if other is not None and not other.over and self.newest.get(other.claim.chunk_id) == other.claim.token:
+                self.fault(
+                    f"{one} of {order[0]} is sent by {claim.chunk_id} while {other.claim.chunk_id} has it in flight"
+                )
+            self.flying[order] = call
+            truth = world.exchange.orders[order]
+            earlier = self.calls[claim.batch_id, f"{order[0]}|{one}"]
+            doubtful = [c for c in earlier if not c.definite and not self._forgotten(c)]
+            if truth.kind.value == "client_order_id" and doubtful:
+                self.fault(
+                    f"{one}, a name that may be used again, is sent again by {claim.chunk_id} though it may be gone"
+                )
+            earlier.append(call)
+
+    def _forgotten(self, call: Call) -> bool:
+        """Whether Redis has lost what was noted of a call, or what it taught."""
+        world = self.world
+        grant = self.grants[call.claim.chunk_id, call.claim.token]
+        return world.lost_from_ms is not None and grant.since_ms <= world.lost_to_ms
+
+    def answered(self, call: Call, thread: Thread) -> None:
+        """Look at an answer that a worker gets."""
+        assert call.response is not None
+        document = json.loads(call.response.body)
+        refusal = document.get("refusal")
+        call.definite = refusal in NOT_EXECUTED
+        if refusal == RefusalKind.RATE_LIMIT:
+            scope = document["scope"]
+            who = dict(_scopes(call.account))[scope]
+            thread.notes["ban"] = (scope, who), self.world.scheduler.now_ms + document.get("pause_ms", 1_000)
+
+    def breached(self, call: Call, limits: list[str]) -> None:
+        """Look at a call that comes too early for its venue."""
+        world = self.world
+        others = any(key in world.exchange.outsiders for _, key in world.exchange.windows(call.account))
+        if world.weather.strict and not others and world.lost_from_ms is None:
+            self.fault(f"{call.claim.chunk_id} of {call.worker} breaches {', '.join(limits)}")
+
+    # the end
+
+    def at_the_end(self) -> None:
+        """Hold every outcome against the venue's truth, and see that nothing is left behind."""
+        world = self.world
+        for text in world.redis.faults(False):
+            self.fault(f"at the end: {text}")
+        for batch_id in world.batches:
+            self._batch_at_the_end(batch_id)
+        left = [
+            f"{keys.PREFIX}{name}"
+            for name in ("busy:", "followers:", "flights:", "lane:", "chunk:", "names:", "chunks:")
+        ]
+        for key in world.command("KEYS", f"{keys.PREFIX}*"):
+            if key.startswith(tuple(left)) or key == keys.DEADLINES:
+                self.fault(f"{key} is left behind")
+
+    def _batch_at_the_end(self, batch_id: str) -> None:
+        world = self.world
+        batch = pairs(world.command("HGETALL", keys.batch(batch_id)))
+        if batch.get("state") != "done":
+            self.fault(f"{batch_id} has not ended: {batch.get('state')}, {batch.get('left')} left")
+            return
+        orders = pairs(world.command("HGETALL", keys.orders(batch_id)))
+        known = pairs(world.command("HGETALL", keys.outcomes(batch_id)))
+        asked = {f"{o.account}|{o.ref.value}" for o in plan(world.batches[batch_id], world.accounts).orders}
+        written = {"|".join((json.loads(order)[0], json.loads(order)[2])) for order in orders.values()}
+        if asked - written:
+            self.fault(f"{batch_id} has lost the orders {sorted(asked - written)}")
+        for place, order in orders.items():
+            account, _, value, _ = json.loads(order)
+            if place not in known:
+                self.fault(f"{value} of {batch_id} has no outcome")
+            elif value != "invalid":
+                self._order_at_the_end(batch_id, account, value, Standing.read(known[place]))
+            elif Standing.read(known[place]).status is not Status.INVALID:
+                self.fault(f"{value} of {batch_id} is {known[place]}")
+
+    def _order_at_the_end(self, batch_id: str, account: str, value: str, standing: Standing) -> None:
+        world = self.world
+        truth = world.exchange.orders[account, value]
+        status = standing.status
+        calls = self.calls[batch_id, f"{account}|{value}"]
+        if (standing.strength >= GONE) != (VERDICTS[status] is Verdict.GONE):
+            self.fault(f"{value} of {batch_id} is {status} with strength {standing.strength}")
+        if VERDICTS[status] is Verdict.GONE:
+            exact = {Status.CANCELED: "canceled", Status.FILLED: "filled"}.get(status, truth.state)
+            if truth.state != exact or truth.state == "open":
+                self.fault(f"FALSE: {value} of {batch_id} is {status}, and is {truth.state}")
+        executed = [call for call in calls if call.executed and not self._forgotten(call)]
+        if status is Status.NOT_SENT and executed:
+            self.fault(f"FALSE: {value} of {batch_id} is not_sent, and {executed[0].worker} sent it")
+        if status is Status.REJECTED and executed and not (truth.stubborn or truth.spoils):
+            self.fault(f"FALSE: {value} of {batch_id} is rejected, and {executed[0].worker} had it executed")
+        if status is Status.ACCEPTED and not executed and world.lost_from_ms is None:
+            others = [c for c in world.exchange.executed if c.account.name == account and value in c.ids]
+            if not others:
+                self.fault(f"FALSE: {value} of {batch_id} is accepted, and no call was")
+
+
+def _scopes(account: Account) -> tuple[tuple[str, str], ...]:
+    return ("account", account.name), ("key", account.key_digest), ("ip", account.egress)
+
+
+_accept_text: list[str] = []
+
+
+def _accept() -> str:
+    if not _accept_text:
+        _accept_text.append(script("accept"))
+    return _accept_text[0]

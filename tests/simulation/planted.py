@@ -1,0 +1,163 @@
+"""Bugs that the simulation must find: each is a way in which somebody could get the product wrong."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from connectors.calls import Answer, Refusal, RefusalKind, Scope
+from connectors.orders import IdKind, OrderRef
+from connectors.outcomes import Evidence, Outcome, Status
+from tasks import drain as drain_module
+from tasks.drain import Attempt, Drain
+from tasks.ports import Claim, ClaimKind, Part, Pause, Settlement
+from tests.simulation.memory import Memory
+from tests.simulation.world import World, replace_in_scripts
+from worker import watch as watch_module
+from worker.store import RedisStore
+
+MOST_SEEDS: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One planted bug: what is replaced in scripts, and what in modules and classes."""
+
+    name: str
+    scripts: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    patches: tuple[tuple[Any, str, Any], ...] = ()
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Have the bug in the product for a while."""
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self.patches]
+        replace_in_scripts(self.scripts)
+        for owner, name, value in self.patches:
+            setattr(owner, name, value)
+        try:
+            yield
+        finally:
+            replace_in_scripts({})
+            for owner, name, value in before:
+                setattr(owner, name, value)
+
+
+def _refuse_as(status: Status) -> Callable[[tuple[OrderRef, ...], Refusal], Answer]:
+    def refuse(orders: tuple[OrderRef, ...], refusal: Refusal) -> Answer:
+        outcomes = tuple(Outcome(order, status, Evidence.CANCEL_ANSWER) for order in orders)
+        return Answer(outcomes, refusal if refusal.kind is not RefusalKind.UNCERTAIN else None)
+
+    return refuse
+
+
+def _halves(claim: Claim, now_ms: int) -> tuple[Part, ...]:
+    middle = (len(claim.places) + 1) // 2
+    return tuple(Part(part, now_ms) for part in (claim.places[:middle], claim.places[middle + 1 :]) if part)
+
+
+_call = Drain._call
+_pause = RedisStore.pause
+_next_slice = RedisStore._next_slice
+_leftover = drain_module.leftover
+
+
+def _call_without_use_by(self: Drain, claim: Claim, orders: tuple[OrderRef, ...]) -> Attempt:
+    return _call(self, replace(claim, use_by_ms=claim.deadline_ms), orders)
+
+
+def _pause_account(self: RedisStore, account: str, pause: Pause, now_ms: int) -> int | None:
+    return _pause(self, account, replace(pause, scope=Scope.ACCOUNT), now_ms)
+
+
+def _pause_a_second(self: RedisStore, account: str, pause: Pause, now_ms: int) -> int | None:
+    return _pause(self, account, replace(pause, wait_ms=min(pause.wait_ms, 100)), now_ms)
+
+
+def _one_slice(self: RedisStore, batch_id: str) -> int | None:
+    return 0 if _next_slice(self, batch_id) == 0 else None
+
+
+def _never_sent(claim: Claim, safe: Any, now_ms: int, paused: str | None = None) -> Settlement:
+    kind = ClaimKind.IDLE if claim.kind is ClaimKind.SEND else claim.kind
+    return _leftover(replace(claim, kind=kind), safe, now_ms, paused)
+
+
+def _end_of_the_lost(claim: Claim, safe: Any, now_ms: int, paused: str | None = None) -> Settlement:
+    return replace(_leftover(claim, safe, now_ms, paused), standings=())
+
+
+BUGS: Final = (
+    Bug("a time-out is read as canceled", patches=((drain_module, "refuse", _refuse_as(Status.CANCELED)),)),
+    Bug("a time-out is read as not sent", patches=((drain_module, "refuse", _refuse_as(Status.NOT_SENT)),)),
+    Bug("a time-out is read as rejected", patches=((drain_module, "refuse", _refuse_as(Status.REJECTED)),)),
+    Bug("what a dead worker held was never sent", patches=((watch_module, "leftover", _never_sent),)),
+    Bug("what a dead worker held leaves no trace", patches=((watch_module, "leftover", _end_of_the_lost),)),
+    Bug("a dead worker keeps its chunks", {"seize": (("[^#]*')) == 1", "[^#]*')) >= 0"),)}),
+    Bug("a living worker's chunks are taken", {"seize": (("[^#]*')) == 1", "[^#]*')) == 2"),)}),
+    Bug(
+        "no note before sending",
+        {"claiming": (("redis.call('HINCRBY', chunk, 'attempts', 1)", "local _ = chunk"),)},
+    ),
+    Bug("no use-by", patches=((Drain, "_call", _call_without_use_by),)),
+    Bug("no fencing", {"settling": (("c[1] ~= token or ", ""),)}),
+    Bug("tokens begin anew after a lost second", {"lib": (("'0') + 1, now))", "'0') + 1, 0))"),)}),
+    Bug("the last evidence wins", {"lib": (("not was or stronger(standing, was)", "true"),)}),
+    Bug(
+        "one call more than the limit",
+        {"claiming": (("LINDEX', limit[1], units - limit[4])", "LINDEX', limit[1], units)"),)},
+    ),
+    Bug("no guard", {"claiming": (("tonumber(ARGV[i + 2]), ", "tonumber(ARGV[i + 2]) - 10, "),)}),
+    Bug("a clean-up takes all", {"claiming": (("priority == 'cleanup' and", "false and"),)}),
+    Bug(
+        "a clean-up goes before a kill",
+        {"lib": (("{ 'kill', 'risk', 'cleanup' }", "{ 'cleanup', 'risk', 'kill' }"),)},
+    ),
+    Bug("cancels of one order overlap", {"claiming": (("if other and other ~= id", "if false and other ~= id"),)}),
+    Bug("who waited for an answer is not woken", {"lib": (("redis.call('ZADD', lane, now, waiting)", "return"),)}),
+    Bug("who waited for an answer stays noted", {"lib": (("redis.call('DEL', P .. 'followers:' .. id)\nend", "end"),)}),
+    Bug(
+        "orders stay marked as in flight",
+        {"lib": (("redis.call('HDEL', P .. 'busy:' .. account, unpack(names))", ""),)},
+    ),
+    Bug(
+        "a release keeps the permission",
+        {"release": (("redis.call('LREM', ARGV[i], ARGV[i + 1], c[5])", "local _ = i"),)},
+    ),
+    Bug(
+        "a release gives back another's permission too",
+        {"release": (("ARGV[i + 1], c[5])", "ARGV[i + 1] + 1, c[5])"),)},
+    ),
+    Bug("lost claims are not taken back", patches=((RedisStore, "take_back", lambda self, now_ms: None),)),
+    Bug("the account alone pauses, not its IP", patches=((RedisStore, "pause", _pause_account),)),
+    Bug("a pause is shorter than the venue asks", patches=((RedisStore, "pause", _pause_a_second),)),
+    Bug("pauses are ignored", {"claiming": (("if paused > now then", "if false then"),)}),
+    Bug("a trial lets all through", {"claiming": (("most, wanted = 1, math.min(wanted, 1)", "wanted = wanted + 0"),)}),
+    Bug(
+        "sent after the deadline",
+        {
+            "claiming": (
+                ("deadline <= now and 'late'", "false and 'late'"),
+                ("tonumber(c[3]), permission", "c[3] + 3600000, permission"),
+            )
+        },
+    ),
+    Bug("halves lose an order", patches=((drain_module, "_halves", _halves),)),
+    Bug("a deadly chunk is never halved", patches=((drain_module, "DEADLY", 99),)),
+    Bug("counts only grow", {"lib": (("if by ~= 0 then", "if by > 0 then"),)}),
+    Bug("a plan written in part is taken for done", patches=((RedisStore, "_next_slice", _one_slice),)),
+    Bug(
+        "names that may be used again are sent again",
+        patches=((RedisStore, "lasting", lambda self, account: frozenset(IdKind)),),
+    ),
+)
+
+
+def seeds_to_find(bug: Bug, most: int = MOST_SEEDS) -> tuple[int, str] | None:
+    """Say how many seeds it takes to find *bug*, and what is seen; None if it is not found."""
+    with bug.planted():
+        memory = Memory()
+        for seed in range(most):
+            faults = World(seed, memory).run()
+            if faults:
+                return seed + 1, faults[0]
+    return None

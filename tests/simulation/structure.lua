@@ -1,0 +1,120 @@
+-- Says what is wrong between two commands: a chunk in exactly one place, counters equal to the sum of outcomes, and so on.
+-- The same rules as tests/tasks/lanes.py has for any Redis, on the tables themselves, a hundred times as fast.
+local P = 'ripcord:'
+
+local function tail(key, head)
+  if string.sub(key, 1, #head) == head then return string.sub(key, #head + 1) end
+end
+
+return function(tables)
+  -- forgetful: Redis has lost a plan, and what was learned of its orders may be there before it is written anew.
+  return function(forgetful)
+    local db, get = tables()
+    local faults, chunks, places_of, batches = {}, {}, {}, {}
+    local function fault(...) faults[#faults + 1] = string.format(...) end
+    local function map(key)
+      local value = get(key)
+      return value and value.map or {}
+    end
+    local function count(table_, key, by) table_[key] = (table_[key] or 0) + (by or 1) end
+
+    for key, value in pairs(db) do
+      local id = tail(key, P .. 'chunk:')
+      if id then chunks[id] = value.map end
+      local lane, flight = tail(key, P .. 'lane:'), tail(key, P .. 'flights:')
+      if lane or flight then
+        for member in pairs(value.map) do
+          places_of[member] = places_of[member] or {}
+          table.insert(places_of[member], lane or flight)
+        end
+      end
+      id = tail(key, P .. 'batch:')
+      if id then batches[id] = { fields = value.map, chunks = {}, held = {} } end
+    end
+    for id in pairs(places_of) do
+      if not chunks[id] then fault('%s is in %s and is no chunk', id, table.concat(places_of[id], ' and ')) end
+    end
+    for id, c in pairs(chunks) do
+      local found = places_of[id] or {}
+      local wanted = c.account and c.account .. ':' .. c.priority
+      if #found ~= 1 or (found[1] ~= wanted and found[1] ~= c.account) then
+        fault('chunk %s is in %d places: %s', id, #found, table.concat(found, ' and '))
+      end
+      local batch = batches[c.batch]
+      if not batch then
+        fault('the batch %s of a chunk is unknown', c.batch)
+      else
+        batch.chunks[id] = c
+        for place in string.gmatch(c.places, '%d+') do
+          if batch.held[place] then fault('place %s of %s is in two chunks', place, c.batch) end
+          batch.held[place] = c.account
+        end
+      end
+    end
+    for id, batch in pairs(batches) do
+      local b = batch.fields
+      local orders, outcomes = map(P .. 'orders:' .. id), map(P .. 'outcomes:' .. id)
+      if b.slices and not (forgetful and not b.planned) then
+        local held, written, expected = 0, 0, {}
+        for place, account in pairs(batch.held) do
+          held = held + 1
+          if not orders[place] then
+            fault('place %s of %s is in a chunk and is no order', place, id)
+          elseif cjson.decode(orders[place])[1] ~= account then
+            fault("order %s of %s is in a chunk of %s", place, id, account)
+          end
+        end
+        for place, order in pairs(orders) do
+          written = written + 1
+          local account = cjson.decode(order)[1]
+          count(expected, 'a:' .. account .. ':orders')
+          if not batch.held[place] and not outcomes[place] then
+            fault('order %s of %s is in no chunk and has no outcome', place, id)
+          end
+          if outcomes[place] then
+            local status = string.match(outcomes[place], '^%d+|%d+|([a-z_]+)|')
+            count(expected, 'n:' .. status)
+            count(expected, 'a:' .. account .. ':' .. status)
+          end
+        end
+        for place in pairs(outcomes) do
+          if not orders[place] then fault('outcome %s of %s is of no order', place, id) end
+        end
+        local abandoned = tonumber(b.abandoned or '0')
+        if abandoned > 0 then count(expected, 'n:not_sent', abandoned) end
+        local unwritten = tonumber(b.orders) - written - abandoned
+        if tonumber(b.left) ~= unwritten + held then
+          fault('%s has %s left; %d are not written, %d in chunks', id, b.left, unwritten, held)
+        end
+        if (b.planned ~= nil) ~= (unwritten == 0) then
+          fault('%d orders of %s are not written, planned is %s', unwritten, id, tostring(b.planned))
+        end
+        local done = b.state == 'done'
+        if done ~= (b.left == '0' and b.planned ~= nil) or done ~= (b.done_ms ~= nil) then
+          fault('the state of %s is %s with %s left', id, b.state, b.left)
+        end
+        if (map(P .. 'deadlines')[id] == nil) ~= done then fault('%s is wrong in the deadlines', id) end
+        local listed = map(P .. 'chunks:' .. id)
+        for chunk in pairs(listed) do
+          if not batch.chunks[chunk] then fault('%s lists %s, which is no chunk', id, chunk) end
+        end
+        for chunk in pairs(batch.chunks) do
+          if not listed[chunk] then fault('%s does not list %s', id, chunk) end
+        end
+        for name, number in pairs(b) do
+          if (string.sub(name, 1, 2) == 'n:' or string.sub(name, 1, 2) == 'a:') then
+            if tonumber(number) ~= (expected[name] or 0) then
+              fault('%s counts %s %s, there are %d', id, number, name, expected[name] or 0)
+            end
+            expected[name] = nil
+          end
+        end
+        for name, number in pairs(expected) do fault('%s counts no %s, there are %d', id, name, number) end
+      elseif next(batch.chunks) and not b.slices then
+        fault('%s has chunks before its plan', id)
+      end
+    end
+    table.sort(faults)
+    return faults
+  end
+end

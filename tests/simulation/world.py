@@ -1,0 +1,457 @@
+"""One schedule: Redis, workers, a venue and producers under one seed, until every batch has ended."""
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+import redis
+
+from connectors.calls import Limit, Request, Response, Scope
+from connectors.credentials import Credentials
+from connectors.orders import IdKind, OrderRef
+from connectors.transport import MaybeSent, NotSent, Withheld
+from tasks import keys
+from tasks.batch import Account, Batch, Order, Priority
+from tasks.client import script
+from tasks.errors import RipcordError
+from tasks.ports import Claim
+from tests.fakes import START_MS
+from tests.simulation.checks import Checks
+from tests.simulation.connection import Connection
+from tests.simulation.threads import Process, Scheduler
+from tests.simulation.venue import CLOCK_TOLERANCE_MS, Call, Exchange, Truth, make_venue
+from tests.simulation.weather import Weather, draw
+from tests.simulation.worker import Worker
+from worker import store as store_module
+
+SLICE: Final = 3  # orders of a plan in one script, so that plans have several
+READ_TIMEOUT_MS: Final = 3_000
+PATIENCE_MS: Final = 12_000  # past its deadline and all faults: heartbeat, watch, a call that hangs, clearing up
+CLEAR_UP_MS: Final = 1_000
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that one seed draws, and what became of it."""
+
+    seed: int
+    redis: Any
+    tell: Callable[[str], None] | None = None
+    only_compared: bool = False  # whether another run of the same schedule is checked
+    digesting: bool = False  # whether a second run is to be compared with this one
+    weather: Weather = field(init=False)
+    scheduler: Scheduler = field(init=False)
+    exchange: Exchange = field(default_factory=Exchange)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
+    submitted_ms: dict[str, int] = field(default_factory=dict)
+    workers: list[Worker] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    checks: Checks = field(init=False)
+    down_until_ms: int = 0
+    started: int = 0
+    lost_from_ms: int | None = None
+    lost_to_ms: int = 0
+    troubled: tuple[int, int] = (0, 0)
+    digest: int = 0
+    producer: Process = field(default_factory=lambda: Process("producer"))
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        dice = Random(self.seed)
+        self.weather = draw(dice)
+        self.scheduler = Scheduler(dice, START_MS, self.fault, lambda: not self.faults, self._count_switch)
+        self.checks = Checks(self)
+        for name, parts in store_module.SCRIPTS.items():
+            self._names["\n".join(_cached_script(part) for part in ("lib", *parts, name))] = name
+        self._names[script("accept")] = "accept"
+
+    # what happened
+
+    def fault(self, text: str) -> None:
+        """Note that a rule was broken; the schedule ends."""
+        self.trace("FAULT", text)
+        self.faults.append(text)
+
+    def trace(self, who: str, what: str) -> None:
+        """Tell what happens, for a reader and for the comparison of two runs."""
+        if self.tell is None and not self.digesting:
+            return
+        line = f"{self.scheduler.now_ms - START_MS:6d} {who:9s} {what}"
+        self.digest = zlib.crc32(line.encode(), self.digest)
+        if self.tell is not None:
+            self.tell(line)
+
+    @property
+    def fair(self) -> bool:
+        """Whether faults have ended."""
+        return self.scheduler.now_ms - START_MS >= self.weather.faults_end_ms
+
+    def strikes(self, rate: float) -> bool:
+        """Roll whether a fault of this rate comes now."""
+        return rate > 0 and not self.fair and self.scheduler.dice.random() < rate
+
+    # Redis
+
+    def command(self, name: str, *args: object) -> Any:
+        """Run a command at once."""
+        self.redis.at(self.scheduler.now_ms)
+        return self.redis.command(name, *args)
+
+    def script_name(self, text: str) -> str:
+        """Name a script by its text."""
+        return self._names[text]
+
+    def run_script(self, name: str, text: str, keys_: list[str], args: list[Any]) -> Any:
+        """Run a script at once, and look at what it did."""
+        self.redis.at(self.scheduler.now_ms)
+        found = self.redis.script(text, keys_, args)
+        thread = self.scheduler.current
+        if thread is not None and (self.digesting or self.tell is not None):
+            self.trace(thread.process.name, f"{name} {' '.join(map(str, args[:4]))} -> {found}")
+        self.checks.after_script(name, args, found)
+        return found
+
+    def carry_out(self, work: Callable[[], Any], label: str) -> Any:
+        """Run *work* on Redis as a thread sees it: after some time, and not always with an answer."""
+        scheduler, weather = self.scheduler, self.weather
+        dice = scheduler.dice
+        slow = self.strikes(weather.slow_command)
+        scheduler.sleep(dice.randint(1, 50) if slow else int(dice.random() * 1.3))
+        if scheduler.now_ms < self.down_until_ms:
+            scheduler.sleep(50)
+            raise redis.ConnectionError("simulated: Redis is away")
+        if self.strikes(weather.command_lost):
+            self.trace("redis", f"{label} is lost")
+            scheduler.sleep(dice.choice([1, 500]))
+            raise redis.ConnectionError("simulated: the command is lost")
+        found = work()
+        if self.strikes(weather.reply_lost):
+            self.trace("redis", f"the reply to {label} is lost")
+            scheduler.sleep(dice.choice([1, 500, 2_000]))
+            raise redis.TimeoutError("simulated: the reply is lost")
+        if dice.random() < 0.3:
+            scheduler.sleep(dice.randint(1, 50) if slow else 0)
+        return found
+
+    # processes
+
+    def _count_switch(self, process: Process) -> None:
+        """Let a process die or stop at the switch that was drawn for it."""
+        process.switches += 1
+        worker = process.worker
+        if worker is None or self.fair:
+            return
+        if process.switches == worker.dies_at:
+            self.kill(worker)
+        elif process.switches == worker.stops_at:
+            ms = self.scheduler.dice.choice([20, 700, 2_000, 5_000])
+            self.trace(process.name, f"is stopped for {ms} ms")
+            process.stopped_until_ms = self.scheduler.now_ms + ms
+
+    def kill(self, worker: Worker) -> None:
+        """Kill a worker as with -9; another is started somewhat later."""
+        if worker.process.dead:
+            return
+        self.trace(worker.process.name, "is killed")
+        worker.process.dead = True
+        self.scheduler.at(self.scheduler.now_ms + self.scheduler.dice.randint(100, 1_000), self.start_worker)
+
+    def start_worker(self) -> None:
+        """Start a worker with a name of its own."""
+        self.started += 1
+        self.workers.append(Worker(self, f"w{self.started}"))
+
+    def hint(self, account: str, priority: str) -> None:
+        """Carry a hint to some worker, as Celery would: perhaps not, perhaps twice."""
+        weather, dice = self.weather, self.scheduler.dice
+        if self.strikes(weather.hint_lost):
+            return
+        for _ in range(2 if self.strikes(weather.hint_twice) else 1):
+            self.scheduler.at(self.scheduler.now_ms + dice.randint(0, 3), lambda: self._deliver(account))
+
+    def _deliver(self, account: str) -> None:
+        alive = [worker for worker in self.workers if not worker.process.dead]
+        if alive:
+            self.scheduler.dice.choice(alive).take_hint(account)
+
+    # venue
+
+    def send(self, worker: Worker, account: Account, request: Request, may_send: Callable[[], bool]) -> Response:
+        """Carry one call of a worker to the venue and its answer back."""
+        scheduler, weather = self.scheduler, self.weather
+        dice = scheduler.dice
+        if request.method == "GET":
+            scheduler.sleep(2 * weather.latency_ms)
+            if self.strikes(weather.refused):
+                raise NotSent("simulated: no connection")
+            return Response(200, str(scheduler.now_ms - weather.latency_ms).encode())
+        thread = scheduler.current
+        assert thread is not None
+        claim: Claim = thread.notes["claim"]
+        scheduler.sleep(dice.randint(0, weather.connecting_ms) if weather.connecting_ms else 0)
+        if self.strikes(weather.refused):
+            self.trace(worker.process.name, f"finds no connection for {claim.chunk_id}")
+            raise NotSent("simulated: no connection")
+        if not may_send():
+            self.trace(worker.process.name, f"does not send {claim.chunk_id} any more")
+            raise Withheld("simulated: too late")
+        ids = tuple(json.loads(request.body))
+        call = Call(account, ids, claim, worker.process.name, scheduler.now_ms, int(request.headers["time"]))
+        self.trace(worker.process.name, f"sends {claim.chunk_id} {ids}")
+        self.checks.leaves(call, worker.clock.now_ms())
+        call.fate = self._fate()
+        there_ms = weather.latency_ms + dice.randint(0, weather.jitter_ms)
+        back_ms = weather.latency_ms
+        if call.fate == "answer_late":
+            back_ms += dice.choice([200, 1_000, READ_TIMEOUT_MS - 200 - weather.latency_ms])
+        if call.fate != "request_lost":
+            scheduler.at(scheduler.now_ms + there_ms, lambda: self._arrives(call))
+        poisoned = any(self.exchange.orders[account.name, one].poison for one in ids)
+        if poisoned and dice.random() < 0.5:
+            self.kill(worker)
+        try:
+            if call.fate in {"request_lost", "answer_lost"}:
+                scheduler.sleep(dice.choice([there_ms + 1, READ_TIMEOUT_MS]))
+                raise MaybeSent("simulated: no answer")
+            scheduler.sleep(there_ms + back_ms)
+            if poisoned:
+                self.kill(worker)
+            scheduler.give_up_if_dead()
+        finally:
+            call.over = not worker.process.dead
+        assert call.response is not None
+        self.trace(worker.process.name, f"has the answer to {claim.chunk_id}: {call.response.body!r}")
+        self.checks.answered(call, thread)
+        return call.response
+
+    def _fate(self) -> str:
+        weather = self.weather
+        for name in ("answer_lost", "request_lost", "answer_late", "server_error", "busy", "rate_limit"):
+            if self.strikes(getattr(weather, name)):
+                return name
+        return ""
+
+    def _arrives(self, call: Call) -> None:
+        weather, exchange, dice = self.weather, self.exchange, self.scheduler.dice
+        now_ms = self.scheduler.now_ms
+        breached = exchange.count(call.account, now_ms)
+        if self.strikes(weather.others_call):
+            for limit, key in exchange.windows(call.account):
+                exchange.arrivals[key].extend([now_ms] * limit.cost)
+                exchange.outsiders.add(key)
+        if breached:
+            self.checks.breached(call, breached)
+        document: dict[str, Any]
+        troubled = self.troubled[0] <= now_ms - START_MS < self.troubled[1] and not self.fair
+        if breached or call.fate == "rate_limit":
+            document = {"refusal": "rate_limit", "scope": call.account.limits[-1].scope.value}
+            if dice.random() < 0.5:
+                document["pause_ms"] = dice.choice([300, 1_000])
+        elif abs(call.stamp_ms - now_ms) > CLOCK_TOLERANCE_MS:
+            document = {"refusal": "clock"}
+        elif troubled and weather.bad_key:
+            document = {"refusal": "credentials"}
+        elif call.fate == "busy" or (troubled and weather.maintenance):
+            document = {"refusal": "unavailable"}
+        elif call.fate == "server_error":
+            if dice.random() < 0.5:
+                self._execute(call)
+            document = {"refusal": "uncertain"}
+        else:
+            document = self._execute(call)
+        headers = {"left": exchange.left(call.account)} if weather.tells_usage else {}
+        call.response = Response(200, json.dumps(document).encode(), headers)
+        self.trace("venue", f"{call.claim.chunk_id} of {call.worker}: {document}")
+
+    def _execute(self, call: Call) -> dict[str, Any]:
+        omits = {one: self.strikes(self.weather.omits) for one in call.ids}
+        accepts = self.weather.accepts and not self.fair
+        answer = self.exchange.execute(call, accepts, omits)
+        if accepts:
+            self.scheduler.at(self.scheduler.now_ms + 100, lambda: self._cancel_late(call))
+        return answer
+
+    def _cancel_late(self, call: Call) -> None:
+        for one in call.ids:
+            order = self.exchange.orders[call.account.name, one]
+            if order.state == "open" and not order.stubborn and not order.spoils and call.executed:
+                order.state = "canceled"
+
+    def _fill(self, account: str, value: str) -> None:
+        order = self.exchange.orders[account, value]
+        if order.state == "open" and not order.stubborn:
+            order.state = "filled"
+
+    # one schedule
+
+    def run(self) -> list[str]:
+        """Play the schedule; gives what was broken."""
+        before = store_module._script, store_module.SLICE
+        store_module._script, store_module.SLICE = _cached_script, SLICE  # type: ignore[misc]  # for a while
+        try:
+            self.redis.reset()
+            self.redis.at(START_MS)
+            self._set_up()
+            weather = self.weather
+            end_ms = START_MS + weather.faults_end_ms
+            self.scheduler.run(end_ms)
+            self.trace("weather", "all faults end")
+            while not self.faults and not self._all_done() and self.scheduler.now_ms < self._last_ms():
+                before_ms = self.scheduler.now_ms
+                self.scheduler.run(before_ms + 500)
+                self.scheduler.now_ms = max(self.scheduler.now_ms, before_ms + 500)
+            if not self.faults:
+                self.scheduler.run(self.scheduler.now_ms + CLEAR_UP_MS)
+            if not self.faults and not self.only_compared:
+                self.checks.at_the_end()
+        finally:
+            self.scheduler.close()
+            store_module._script, store_module.SLICE = before  # type: ignore[misc]
+        return self.faults
+
+    def _last_ms(self) -> int:
+        """Say by when everything must have ended."""
+        now_ms = self.scheduler.now_ms
+        ends = [self.submitted_ms.get(one, now_ms) + self._deadline_ms(one) for one in self.batches]
+        patience_ms = PATIENCE_MS + (store_module.LONGEST_CALL_MS if self.lost_from_ms is not None else 0)
+        return max(START_MS + self.weather.faults_end_ms, *ends) + patience_ms
+
+    def _deadline_ms(self, batch_id: str) -> int:
+        return int(self.batches[batch_id].deadline_s * 1000)
+
+    def _all_done(self) -> bool:
+        return all(self.command("HGET", keys.batch(one), "state") == "done" for one in self.batches)
+
+    def _set_up(self) -> None:
+        weather, dice, scheduler = self.weather, self.scheduler.dice, self.scheduler
+        self._draw_accounts()
+        for _ in range(weather.workers):
+            scheduler.at(START_MS + dice.randint(0, 50), self.start_worker)
+        for number in range(dice.randint(1, 5)):
+            batch = self._draw_batch(f"b{number}")
+            self.batches[f"b{number}"] = batch
+            at_ms = dice.choice([0, 0, dice.randint(0, weather.faults_end_ms)])
+            scheduler.spawn(self.producer, self._submit, f"b{number}", delay_ms=at_ms)
+        for account, value in self.exchange.orders:
+            if dice.random() < weather.fills:
+                at_ms = START_MS + dice.randint(0, 3_000)
+                scheduler.at(at_ms, lambda account=account, value=value: self._fill(account, value))  # type: ignore[misc]
+        start = dice.randint(0, weather.faults_end_ms)
+        self.troubled = (start, start + dice.randint(100, 2_000))
+        if weather.lost_second:
+            crash_ms = dice.randint(200, weather.faults_end_ms)
+            lost_ms = dice.randint(1, min(1_000, crash_ms))
+            scheduler.at(START_MS + crash_ms - lost_ms, lambda: self._crash_later(START_MS + crash_ms))
+        elif weather.redis_down:
+            down_ms = dice.randint(0, weather.faults_end_ms)
+            scheduler.at(START_MS + down_ms, lambda: self._go_down(scheduler.now_ms + dice.randint(50, 2_500)))
+
+    def _go_down(self, until_ms: int) -> None:
+        self.trace("redis", f"is away for {until_ms - self.scheduler.now_ms} ms")
+        self.down_until_ms = until_ms
+
+    def _crash_later(self, at_ms: int) -> None:
+        kept = self.redis.snapshot()
+        from_ms = self.scheduler.now_ms
+        self.scheduler.at(at_ms, lambda: self._crash(kept, from_ms))
+
+    def _crash(self, kept: Any, from_ms: int) -> None:
+        self.trace("redis", f"restarts and has lost {self.scheduler.now_ms - from_ms} ms")
+        self.redis.restore(kept)
+        self.lost_from_ms, self.lost_to_ms = from_ms, self.scheduler.now_ms
+        self.down_until_ms = self.scheduler.now_ms + self.scheduler.dice.randint(100, 800)
+        self.checks.restored()
+        for name, account in self.accounts.items():  # the workers' readers of the inbox publish anew when Redis is back
+            lasting = "".join(f"{kind}," for kind in sorted(account.venue.resend_safe))
+            self.command("HSET", keys.ACCOUNT_NAMING, name, f"{int(account.venue.symbol_required)} {lasting}")
+        for batch_id in self.submitted_ms.copy():
+            if not self.command("EXISTS", keys.batch(batch_id)):
+                self.trace("producer", f"hands {batch_id} in again: it is forgotten")
+                self.scheduler.spawn(self.producer, self._submit, batch_id)
+
+    def _draw_accounts(self) -> None:
+        dice, weather = self.scheduler.dice, self.weather
+        cost = dice.choice([1, 1, 2])
+        limits = tuple(
+            dice.sample(
+                [
+                    Limit("second", Scope.ACCOUNT, dice.choice([1, 3, 6]), dice.choice([200, 1_000])),
+                    Limit("key", Scope.KEY, dice.choice([3, 5]), 100),
+                    Limit("weight", Scope.IP, cost * dice.choice([4, 10]), dice.choice([500, 3_000]), cost),
+                ],
+                dice.randint(1, 3),
+            )
+        )
+        venue = make_venue("plain", limits, weather.tells_usage)
+        for number in range(dice.choice([1, 1, 2, 3])):
+            name = f"a{number}"
+            key = dice.choice(["k0", f"k{number}"])
+            egress = dice.choice(["default", f"ip{number}"])
+            self.accounts[name] = Account(
+                name,
+                venue,
+                Credentials(key, "s3cr3t-of-the-account"),
+                venue.base_url,
+                max_orders_per_call=dice.choice([1, 2, 4]),
+                max_in_flight=dice.choice([1, 2, 4]),
+                limits=limits,
+                egress=egress,
+            )
+            for order in range(dice.randint(2, 9)):
+                kind = IdKind.CLIENT_ORDER_ID if dice.random() < 0.2 else IdKind.ORDER_ID
+                self.exchange.orders[name, f"o{order}"] = Truth(
+                    kind,
+                    "filled" if dice.random() < 0.05 else "open",
+                    poison=weather.poison and number == 0 and order == 1,
+                    spoils=dice.random() < weather.bad_reference,
+                    stubborn=dice.random() < weather.stubborn,
+                )
+        self.checks.prepare()
+
+    def _draw_batch(self, batch_id: str) -> Batch:
+        dice = self.scheduler.dice
+        everything = list(self.exchange.orders.items())
+        chosen = dice.sample(everything, dice.randint(1, len(everything)))
+        orders = [Order(account, OrderRef(truth.kind, value)) for (account, value), truth in chosen]
+        if dice.random() < 0.2:
+            orders.append(Order(next(iter(self.accounts)), OrderRef(IdKind.ORDER_ID, "invalid")))
+        deadline_s = dice.choice([1, 2, 4, 8, 20 if self.weather.poison else 3])
+        return Batch(batch_id, tuple(orders), dice.choice(list(Priority)), float(deadline_s), prove=False)
+
+    def _submit(self, batch_id: str) -> None:
+        """Hand a batch in until it is taken, as a producer does."""
+        connection = Connection(self, self.producer)
+        while True:
+            try:
+                self.checks.client(connection).accept(self.batches[batch_id], batch_id, batch_id)
+            except (redis.RedisError, RipcordError):
+                self.scheduler.sleep(200)
+                continue
+            self.submitted_ms.setdefault(batch_id, self.scheduler.now_ms)
+            return
+
+
+_SCRIPTS: dict[str, str] = {}
+_replacements: dict[str, list[tuple[str, str]]] = {}
+_read_script = store_module._script
+
+
+def _cached_script(name: str) -> str:
+    if name not in _SCRIPTS:
+        text = _read_script(name)
+        for old, new in _replacements.get(name, []):
+            assert old in text, f"{name}.lua has no {old!r}"
+            text = text.replace(old, new)
+        _SCRIPTS[name] = text
+    return _SCRIPTS[name]
+
+
+def replace_in_scripts(changes: dict[str, list[tuple[str, str]]]) -> None:
+    """Plant bugs in scripts; {} takes them out again."""
+    _replacements.clear()
+    _replacements.update(changes)
+    _SCRIPTS.clear()

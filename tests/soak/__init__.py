@@ -1,0 +1,1 @@
+"""Minutes of random trouble for real processes, and an audit of what they said meanwhile."""

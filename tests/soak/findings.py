@@ -1,0 +1,111 @@
+"""Gathers what a soak has found: batches and calls by the audit that all tests share, the rest by its own noun."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times
+from tests.end_to_end.truth import KINDS, Row, Truth
+
+GRACE_MS: Final = 20_000  # a call takes at most 13 s, and its settling some more where a machine is busy
+SEND_SLACK_MS: Final = 1_000  # between a worker's last look at the clock and the venue's, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One batch as producers know it: its orders, whether a way in has answered, and what was said instead."""
+
+    batch_id: str
+    orders: Sequence[Row]
+    deadline_s: float
+    acknowledged: bool
+    refusals: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What ripcord says of one batch."""
+
+    report: Row
+    outcomes: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is judged of one soak.
+
+    ``told`` are the batches that ripcord knows; ``answers`` are the results of Celery tasks by batch id, None
+    where there was none.  ``quiet_ms`` is when the last fault had ended.
+    """
+
+    asked: Sequence[Asked]
+    told: Mapping[str, Told]
+    answers: Sequence[tuple[str, Row | None]]
+    truth: Truth
+    quiet_ms: float
+    others: Sequence[str] = field(default=())
+
+
+def findings(record: Record) -> list[str]:
+    """Say everything that is wrong, a line each: the batch, the order, what was claimed, and what is true."""
+    spans = _spans(record)
+    found = [line for asked in record.asked for line in _batch(record, asked, spans)]
+    reports = [told.report for told in record.told.values()]
+    found += audit_calls(record.truth, reports, record.truth.venues, lost=True)
+    found += audit_times(record.truth, {order: list(each.values()) for order, each in spans.items()})
+    found += [line for batch_id, answer in record.answers for line in _answer(record, batch_id, answer)]
+    return [*found, *record.others]
+
+
+def _batch(record: Record, asked: Asked, spans: Mapping[Order, Mapping[str, Span]]) -> list[str]:
+    told = record.told.get(asked.batch_id)
+    head = f"batch {asked.batch_id}"
+    found = [f"{head}: refused: {refusal}" for refusal in asked.refusals]
+    if told is None:
+        return [*found, f"{head}: LOST: a way in has answered, and nobody knows it"] if asked.acknowledged else found
+    by_ms = max(told.report["submitted_ms"] + asked.deadline_s * 1000, record.quiet_ms) + GRACE_MS
+    found += [f"{head}: {line}" for line in audit_end(told.report, by_ms)]
+    if told.report["state"] == "refused":
+        return found
+    elsewhere = {
+        order: [span for batch_id, span in spans[order].items() if batch_id != asked.batch_id]
+        for order in _orders(record.truth, asked)
+    }
+    lines = audit(record.truth, asked.orders, told.report, told.outcomes, elsewhere)
+    return found + [f"{head}: {line}" for line in lines]
+
+
+def _spans(record: Record) -> dict[Order, dict[str, Span]]:
+    """Say for each order which batches may have it canceled, and when."""
+    found: dict[Order, dict[str, Span]] = defaultdict(dict)
+    for asked in record.asked:
+        told = record.told.get(asked.batch_id)
+        if told is not None and told.report["state"] != "refused":
+            start_ms = told.report["submitted_ms"]
+            for order in _orders(record.truth, asked):
+                found[order][asked.batch_id] = (start_ms, start_ms + asked.deadline_s * 1000 + SEND_SLACK_MS)
+    return found
+
+
+def _orders(truth: Truth, asked: Asked) -> set[Order]:
+    """Give the orders that a batch names, each leg of a list for itself."""
+    return {
+        (row["account"], order_id)
+        for row in asked.orders
+        for kind in KINDS
+        if row.get(kind) is not None
+        for order_id in truth.named(row["account"], row[kind])
+    }
+
+
+def _answer(record: Record, batch_id: str, answer: Row | None) -> list[str]:
+    """Hold the result of a Celery task to its batch."""
+    told = record.told.get(batch_id)
+    if told is None or told.report["state"] != "done":
+        return []  # told of already
+    if answer is None:
+        return [f"batch {batch_id}: it is done, and a Celery task that waits for it has no result"]
+    if (answer["batch_id"], answer["state"], answer["orders"]) != (batch_id, "done", told.report["orders"]):
+        return [f"batch {batch_id}: the result of a Celery task says {answer['state']} of {answer['batch_id']}"]
+    return []

@@ -1,0 +1,254 @@
+"""One soak from start to end: set the stage, let things happen, make quiet, wait, and judge."""
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from celery.exceptions import TimeoutError as NoResult
+from redis import RedisError
+
+from tasks.errors import UnknownBatch, Unreachable
+from tests.end_to_end.batches import Rows, document, jsonl, named
+from tests.end_to_end.stage import VENUES, Stage, staged
+from tests.end_to_end.truth import Row, Truth
+from tests.end_to_end.waiting import until
+from tests.soak import findings, leftovers, mishaps, summary, vitals
+from tests.soak.crew import Crew
+from tests.soak.draws import Draws, Mishap, draw
+from tests.soak.findings import Asked, Record, Told
+from tests.soak.producers import Handed, Producers
+
+TICK_S: Final = 0.05
+LONGEST_END_S: Final = 150.0  # a Celery message of a dead worker comes back after a minute, and has a deadline then
+QUIET_S: Final = 40.0  # the longest pause that the venues ask for, and some hints that are under way
+LAST_MESSAGE_S: Final = 75.0  # what a killed worker had taken from Celery's queue comes back a minute later
+RESULT_S: Final = 5.0
+WARM_UP: Final = {"binance": 80, "crypto_com": 160, "kuna": 100, "upbit": 400, "weex": 10}
+PROBE: Final = {"binance": 4, "crypto_com": 4, "kuna": 4, "upbit": 4, "weex": 4}
+SHARES: Final = {"filled": 0.05, "canceled": 0.03, "partly": 0.1}
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Things to do, each at its time."""
+
+    start_s: float = field(default_factory=time.monotonic)
+    _numbers: Any = field(default_factory=count)
+    _heap: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+
+    def now_s(self) -> float:
+        """Give the seconds since the start."""
+        return time.monotonic() - self.start_s
+
+    def add(self, at_s: float, thing: Callable[[], None]) -> None:
+        """Have *thing* done at that time."""
+        heapq.heappush(self._heap, (at_s, next(self._numbers), thing))
+
+    def step(self, *, at_once: bool = False) -> bool:
+        """Do what is due, or *at_once* all that is left; False if nothing is left."""
+        while self._heap and (at_once or self._heap[0][0] <= self.now_s()):
+            heapq.heappop(self._heap)[2]()
+        return bool(self._heap)
+
+
+def soak(folder: Path, seed: int, seconds: float, guard_ms: int) -> list[str]:
+    """Run one soak with its files in *folder*, print what it does, and give what is wrong.
+
+    *guard_ms* is the workers' ``limiter.guard_ms``.
+    """
+    draws = draw(seed, seconds)
+    summary.say(f"soak: seed {seed}, {seconds:g} s, {len(draws.mishaps)} faults, {len(draws.drafts)} batches")
+    # `always`, not `everysec`: what was acknowledged, and every attempt and permission that was noted, is there
+    # again after a kill, so that the audit need excuse nothing.  With everysec the last second (two, while a sync
+    # is slow) may be gone: batches acknowledged then, and notes of calls that were made.  The audit would have to
+    # excuse these losses, and breaches and calls that no report counts for a window after each restart; only
+    # "no false gone" would hold as it stands.
+    with staged(folder, append_only=True, seed=seed) as stage:
+        with stage.config.open("a", encoding="utf-8") as config:
+            config.write(f"\n[limiter]\nguard_ms = {guard_ms}\n")
+        crew = Crew(stage)
+        crew.fill(1)  # alone, so that whoever is measured has had all of its lines and places in use
+        warm = _quiet_batch(stage, f"soak-{seed}-warm-up", WARM_UP, delay_ms=1_000)
+        crew.fill()
+        warm_told = _told(stage, [warm])  # before its keys are removed
+        until(lambda: not _paused(stage), QUIET_S)
+        post = crew.posts[0]
+        before, vitals_before = _clean_contents(stage), vitals.read(post.process.pid)
+        producers = Producers(stage, _seeded(stage, draws, seed))
+        happened = _happen(stage, crew, producers, draws)
+        quiet_ms = time.time() * 1000
+        _settle(stage, crew, producers, quiet_ms)
+        summary.say("soak: every batch has ended, or has had its time; one more, in quiet")
+        probe = _quiet_batch(stage, f"soak-{seed}-probe", PROBE)
+        asked = [warm, *(_asked(handed) for handed in producers.handed), probe]
+        answers = [(each.draft.batch_id, _result(producers, task)) for each in producers.handed for task in each.tasks]
+        producers.app.close()
+        told = warm_told | _told(stage, asked)
+        known = [each.batch_id for each in asked]
+        until(lambda: not leftovers.remaining(leftovers.read(stage.raw), known), LAST_MESSAGE_S)
+        others = leftovers.remaining(leftovers.read(stage.raw), known)
+        after, vitals_after = _clean_contents(stage), vitals.read(post.process.pid)
+        others += leftovers.grown(before, after) + vitals.compare(post.name, vitals_before, vitals_after)
+        others += [f"the worker {post.name} did not live through"] if post.started > 1 else []
+        crew.end()
+        others += crew.faults + _probe_faults(told.get(probe.batch_id))
+        record = Record(asked, told, answers, Truth.of(stage.control, _accounts()), quiet_ms, others)
+        found = findings.findings(record)
+        rows = summary.count(record, crew, draws.mishaps) + vitals.told([(post.name, vitals_before, vitals_after)])
+        rows.append(("Redis: keys, bytes", f"{len(before.ttls)}, {before.bytes} → {len(after.ttls)}, {after.bytes}"))
+        if found:
+            _keep(folder, stage, record, happened)
+            _tell_breaches(stage, happened)
+    summary.print_table([("seed", str(seed)), *rows])
+    summary.print_findings(found)
+    return found
+
+
+def _happen(stage: Stage, crew: Crew, producers: Producers, draws: Draws) -> Rows:
+    """Let everything happen at its time, take back every fault that has not ended, and give what happened when."""
+    line, troubles, happened = Timeline(), Timeline(), []
+    for draft in draws.drafts:
+        line.add(draft.at_s, lambda draft=draft: producers.hand_in(draft))  # type: ignore[misc]
+    for mishap in draws.mishaps:
+        line.add(mishap.at_s, lambda mishap=mishap: happened.append(_begin(stage, crew, mishap, troubles)))  # type: ignore[misc]
+    troubles.start_s = line.start_s
+    while line.step():
+        troubles.step()
+        crew.tend()
+        until(lambda: False, TICK_S)
+    troubles.step(at_once=True)
+    stage.control.clear_faults()
+    return happened
+
+
+def _begin(stage: Stage, crew: Crew, mishap: Mishap, troubles: Timeline) -> dict[str, Any]:
+    at_ms = int(time.time() * 1000)
+    whom, end = mishaps.begin(stage, crew, mishap)
+    lasts = f" for {mishap.lasts_s:.1f} s" if mishap.lasts_s else ""
+    summary.say(f"{troubles.now_s():7.1f} s  {mishap.kind:<12} {whom}{lasts}")
+    troubles.add(troubles.now_s() + mishap.lasts_s, end)
+    return {"at_ms": at_ms, "kind": mishap.kind, "whom": whom, "lasts_s": mishap.lasts_s}
+
+
+def _settle(stage: Stage, crew: Crew, producers: Producers, quiet_ms: float) -> None:
+    """Wait in quiet until every batch has ended, every worker works and no account pauses, or time is up."""
+    summary.say("soak: quiet; waiting for every batch to end")
+    waiting = {handed.draft.batch_id for handed in producers.handed}
+
+    def ended() -> bool:
+        crew.tend()
+        for batch_id in sorted(waiting):
+            report = _report(stage, batch_id)
+            if report is not None and report["state"] in {"done", "refused"}:
+                waiting.discard(batch_id)
+        return not waiting and crew.working()
+
+    producers.close()
+    until(ended, LONGEST_END_S)
+    until(lambda: crew.tend() or not _paused(stage), QUIET_S)
+
+
+def _report(stage: Stage, batch_id: str) -> dict[str, Any] | None:
+    try:
+        return stage.client.report(batch_id)
+    except (UnknownBatch, Unreachable):
+        return None
+
+
+def _paused(stage: Stage) -> bool:
+    try:
+        return bool(stage.client.pauses(_accounts()))
+    except Unreachable:
+        return True
+
+
+def _accounts() -> list[str]:
+    return [f"{venue}-sim" for venue in VENUES]
+
+
+def _seeded(stage: Stage, draws: Draws, seed: int) -> dict[str, list[dict[str, str]]]:
+    """Fill the books, mix the orders' states, and give the names in the order in which drafts count them."""
+    dice, books = Random(f"{seed} books"), {}
+    for venue, needed in draws.needed().items():
+        plan = {name: int(needed * share) for name, share in SHARES.items()}
+        lists = {"lists": needed // 10, "filled_lists": needed // 100} if venue == "binance" else {}
+        names = stage.control.seed(f"{venue}-sim", max(1, needed), **plan, **lists)
+        books[venue] = dice.sample(names, len(names))
+    return books
+
+
+def _quiet_batch(stage: Stage, batch_id: str, counts: dict[str, int], delay_ms: int = 0) -> Asked:
+    """Have one batch done in quiet; with slow answers, so that every place and line is in use once."""
+    rows: Rows = []
+    for venue, number in counts.items():
+        rows += named(stage.control.seed(f"{venue}-sim", number, client_id_prefix=f"{batch_id}-"), f"{venue}-sim")
+    if delay_ms:
+        stage.control.fault("latency", delay_ms=delay_ms)
+    given = document(rows, batch_id=batch_id, deadline_s=60)
+    stage.client.submit(given)
+    until(lambda: (_report(stage, batch_id) or {}).get("state") == "done", 80)
+    stage.control.clear_faults()
+    return Asked(batch_id, rows, 60, acknowledged=True)
+
+
+def _probe_faults(told: Told | None) -> list[str]:
+    """Say what a batch in quiet has not come to: a crew that came through everything works as on its first day."""
+    if told is None:
+        return []  # lost, as is said of it elsewhere
+    batch_id = told.report["batch_id"]
+    wrong = [row for row in told.outcomes if row["status"] not in {"canceled", "accepted"}]
+    return [f"batch {batch_id}: in quiet, {row['account']} {row['order_id']} ended {row['status']}" for row in wrong]
+
+
+def _clean_contents(stage: Stage) -> leftovers.Contents:
+    leftovers.remove_what_expires(stage.raw)
+    until(lambda: False, 1.0)  # hints and heartbeats under way
+    return leftovers.read(stage.raw)
+
+
+def _asked(handed: Handed) -> Asked:
+    given = handed.document
+    return Asked(given["batch_id"], given["orders"], given["deadline_s"], handed.acknowledged, handed.refusals)
+
+
+def _told(stage: Stage, asked: Sequence[Asked]) -> dict[str, Told]:
+    found = {}
+    for each in asked:
+        report = _report(stage, each.batch_id)
+        if report is not None:
+            found[each.batch_id] = Told(report, stage.client.outcomes(each.batch_id))
+    return found
+
+
+def _result(producers: Producers, task: str) -> Row | None:
+    try:
+        return dict(producers.app.AsyncResult(task).get(timeout=RESULT_S))
+    except (NoResult, RedisError, ValueError):
+        return None
+
+
+def _tell_breaches(stage: Stage, happened: Rows) -> None:
+    """Say of each call that broke a limit what came shortly before it."""
+    for call in stage.control.log():
+        if call["breach"] is not None:
+            before = [each for each in happened if each["at_ms"] <= call["at_ms"]]
+            last = f"{(call['at_ms'] - before[-1]['at_ms']) / 1000:.1f} s after {before[-1]['kind']}" if before else ""
+            summary.say(f"soak: breach of {call['breach']} at {call['venue']}, {call['at_ms']} ms {last}")
+
+
+def _keep(folder: Path, stage: Stage, record: Record, happened: Rows) -> None:
+    """Write down what the findings rest on, beside the logs."""
+    batches = [
+        {"asked": list(each.orders), "acknowledged": each.acknowledged, "deadline_s": each.deadline_s}
+        | ({"report": told.report, "outcomes": list(told.outcomes)} if told is not None else {"batch": each.batch_id})
+        for each in record.asked
+        for told in (record.told.get(each.batch_id),)
+    ]
+    kept = {"faults": happened, "calls": stage.control.log(), "batches": batches, "events": stage.events()}
+    for name, rows in kept.items():
+        (folder / f"{name}.jsonl").write_text(jsonl(rows), encoding="utf-8")

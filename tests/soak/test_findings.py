@@ -1,0 +1,201 @@
+"""A soak that finds nothing proves nothing: here its audit is given made-up records, and has to find each lie."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.audit import VERDICTS
+from tests.end_to_end.truth import Truth
+from tests.soak.findings import GRACE_MS, SEND_SLACK_MS, Asked, Record, Told, findings
+
+ACCOUNT = "upbit-sim"
+START_MS, DEADLINE_S = 1_000_000, 10
+DEADLINE_MS = START_MS + DEADLINE_S * 1_000
+CANCELED, OPEN, MISSED = "u-canceled", "u-open", "u-missed"
+
+
+def reference(order_id: str) -> dict[str, Any]:
+    return {"order_id": order_id, "account": ACCOUNT, "symbol": None}
+
+
+def outcome(order_id: str, status: str, updated_ms: int = START_MS + 500) -> dict[str, Any]:
+    names = dict.fromkeys(("client_order_id", "order_list_id", "client_order_list_id"))
+    told = {"status": status, "verdict": VERDICTS[status], "filled_qty": None, "updated_ms": updated_ms}
+    return reference(order_id) | names | told
+
+
+def report(batch_id: str, outcomes: Sequence[Mapping[str, Any]], **fields: Any) -> dict[str, Any]:
+    verdicts = Counter(row["verdict"] for row in outcomes)
+    verdict = "not_flat" if verdicts["live"] else "flat" if verdicts["gone"] == len(outcomes) else "unproven"
+    head = {"batch_id": batch_id, "state": "done", "verdict": verdict, "orders": len(outcomes), "calls": 1}
+    times = {"submitted_ms": START_MS, "done_ms": START_MS + 500, "errors": []}
+    counts = {"counts": dict(Counter(row["status"] for row in outcomes))}
+    return head | times | counts | {name: verdicts[name] for name in ("gone", "live", "unproven")} | fields
+
+
+def truth(**counters: Any) -> Truth:
+    """Give a book of which one order was canceled by a call in time, and two never were; one of these was asked for."""
+    states = {CANCELED: "canceled", OPEN: "open", MISSED: "open"}
+    orders = {
+        (ACCOUNT, "order_id", order_id): [{"order_id": order_id, "state": state, "filled_qty": "0"}]
+        for order_id, state in states.items()
+    }
+    counts = {"cancel_calls": 1, "breaches": {}, "bad_signatures": 0} | counters
+    return Truth(
+        venues={ACCOUNT: "upbit"},
+        orders=orders,
+        applied={(ACCOUNT, CANCELED): [START_MS + 100]},
+        asked={(ACCOUNT, CANCELED): [START_MS + 100], (ACCOUNT, OPEN): [START_MS + 100]},
+        counters={"accounts": {ACCOUNT: counts}, "nobody": {}},
+    )
+
+
+def told(**fields: Any) -> Told:
+    outcomes = [outcome(CANCELED, "canceled"), outcome(OPEN, "unknown"), outcome(MISSED, "not_sent")]
+    return Told(report("one", outcomes, **fields), outcomes)
+
+
+def record(**fields: Any) -> Record:
+    """Make the record of a soak of one batch, in which everything is true."""
+    asked = Asked("one", [reference(each) for each in (CANCELED, OPEN, MISSED)], DEADLINE_S, acknowledged=True)
+    given = {"asked": [asked], "told": {"one": told()}, "answers": [("one", told().report)], "truth": truth()}
+    return Record(**(given | {"quiet_ms": START_MS} | fields))
+
+
+def changed(place: int, status: str) -> Record:
+    outcomes = list(told().outcomes)
+    outcomes[place] = outcome(outcomes[place]["order_id"], status)
+    return record(told={"one": Told(report("one", outcomes), outcomes)})
+
+
+def test_the_truth_is_clean() -> None:
+    assert findings(record()) == []
+
+
+@pytest.mark.parametrize(("place", "order_id"), [(1, OPEN), (2, MISSED)])
+def test_an_outcome_that_was_changed_to_canceled_is_found(place: int, order_id: str) -> None:
+    (line, *_) = findings(changed(place, "canceled"))
+
+    assert line == f"batch one: {ACCOUNT} order_id {order_id}: canceled, but FALSE GONE; the book says ['open']"
+
+
+@pytest.mark.parametrize("status", ["not_sent", "rejected", "invalid", "open"])
+def test_an_order_that_was_canceled_and_is_called_live_is_found(status: str) -> None:
+    found = findings(changed(0, status))
+
+    assert any("canceled" in line and CANCELED in line for line in found) is (status != "open")
+
+
+def test_a_missing_outcome_is_found() -> None:
+    outcomes = told().outcomes[:2]
+
+    (line,) = findings(record(told={"one": Told(report("one", outcomes), outcomes)}, answers=[]))
+
+    assert MISSED in line
+    assert "has no outcome" in line
+
+
+@pytest.mark.parametrize("calls", [{"cancel_calls": 2}, {"read_calls": 1}])
+def test_a_surplus_call_is_found(calls: dict[str, int]) -> None:
+    assert findings(record(truth=truth(**calls))) == ["the reports count 1 calls, the simulator 2"]
+
+
+def test_a_call_that_was_noted_and_never_left_is_none() -> None:
+    assert findings(record(truth=truth(cancel_calls=0))) == []
+
+
+def test_a_breach_and_a_bad_signature_are_found() -> None:
+    found = findings(record(truth=truth(breaches={"default": 1}, bad_signatures=2)))
+
+    assert found == ["1 breaches, and 0 were expected", "2 bad_signatures, and 0 were expected"]
+
+
+def test_an_acknowledged_batch_that_nobody_knows_is_found() -> None:
+    lost = record(told={}, answers=[], truth=truth(cancel_calls=0))
+
+    assert "batch one: LOST: a way in has answered, and nobody knows it" in findings(lost)
+
+
+def test_a_batch_that_nobody_was_promised_may_be_unknown() -> None:
+    asked = replace(record().asked[0], acknowledged=False)
+    nothing = replace(truth(cancel_calls=0), asked={})
+
+    assert findings(record(asked=[asked], told={}, answers=[], truth=nothing)) == []
+
+
+@pytest.mark.parametrize("state", ["accepted", "running", "refused"])
+def test_a_batch_that_has_not_ended_is_found(state: str) -> None:
+    found = findings(record(told={"one": told(state=state, done_ms=None, verdict=None)}))
+
+    assert found[0].startswith(f"batch one: its state is {state}, and it should be done")
+
+
+def test_a_refusal_of_a_way_in_is_found() -> None:
+    asked = replace(record().asked[0], refusals=("cli: exit code 2",))
+
+    assert findings(record(asked=[asked])) == ["batch one: refused: cli: exit code 2"]
+
+
+@pytest.mark.parametrize("quiet_ms", [START_MS, DEADLINE_MS + 60_000])
+def test_a_late_end_is_found_counted_from_the_deadline_or_from_the_last_fault(quiet_ms: int) -> None:
+    last_ms = max(DEADLINE_MS, quiet_ms) + GRACE_MS
+
+    assert findings(record(quiet_ms=quiet_ms, told={"one": told(done_ms=last_ms)})) == []
+    found = findings(record(quiet_ms=quiet_ms, told={"one": told(done_ms=last_ms + 1_000)}))
+    assert found == ["batch one: it was done 1.0 s later than it may be"]
+
+
+def test_a_cancel_after_the_deadline_is_found() -> None:
+    late = {(ACCOUNT, OPEN): [DEADLINE_MS + SEND_SLACK_MS, DEADLINE_MS + SEND_SLACK_MS + 2_000]}
+
+    (line,) = findings(record(truth=replace(truth(), asked=late)))
+
+    assert line.endswith("2.0 s after its last deadline")
+
+
+def test_a_cancel_that_nobody_asked_for_is_found() -> None:
+    strange = {(ACCOUNT, "u-strange"): [START_MS + 100]}
+
+    (line,) = findings(record(truth=replace(truth(), asked=strange)))
+
+    assert line.endswith("no batch asked for it")
+
+
+def test_a_celery_task_without_a_result_or_with_anothers_is_found() -> None:
+    assert findings(record(answers=[("one", None)]))
+    assert findings(record(answers=[("one", told().report | {"batch_id": "two"})]))
+    assert findings(record(answers=[("one", told().report | {"state": "running"})]))
+
+
+def test_what_others_have_found_is_passed_on() -> None:
+    assert findings(record(others=["Redis: the key x remains"])) == ["Redis: the key x remains"]
+
+
+def overlapping(applied_ms: int, *, told_ms: int = START_MS + 500) -> Record:
+    """Let a second batch, 5 s later, ask for one order of the first, which called it not sent at *told_ms*."""
+    second = report("two", [outcome(MISSED, "accepted")], submitted_ms=START_MS + 5_000, done_ms=START_MS + 6_000)
+    asked = Asked("two", [reference(MISSED)], DEADLINE_S, acknowledged=True)
+    times = {(ACCOUNT, MISSED): [applied_ms]}
+    known = truth(cancel_calls=2)
+    base = record(truth=replace(known, applied={**known.applied, **times}, asked={**known.asked, **times}))
+    outcomes = [*told().outcomes[:2], outcome(MISSED, "not_sent", told_ms)]
+    first = Told(report("one", outcomes, done_ms=DEADLINE_MS), outcomes)  # its other orders took their time
+    both = {"one": first, "two": Told(second, [outcome(MISSED, "accepted")])}
+    return replace(base, asked=[*base.asked, asked], told=both)
+
+
+def test_what_another_batch_did_later_makes_no_lie_of_not_sent() -> None:
+    assert findings(overlapping(START_MS + 5_500)) == []
+
+
+def test_what_another_batch_did_meanwhile_does() -> None:
+    (line,) = findings(overlapping(START_MS + 5_500, told_ms=START_MS + 7_000))
+
+    assert f"{MISSED}: not_sent, but a cancel of it was applied" in line
+
+
+def test_what_no_other_batch_can_have_done_does() -> None:
+    assert any("not_sent, but a cancel of it" in line for line in findings(overlapping(START_MS + 700)))
