@@ -3,15 +3,14 @@
 Every rule here is written down anew from the contract, so that the product's own tables cannot excuse it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from simulator.control import Control
-from tests.end_to_end.waiting import until
+from tests.end_to_end.truth import KINDS, Row, Truth
 
-KINDS: Final = ("order_id", "client_order_id", "order_list_id", "client_order_list_id")
 VERDICTS: Final[Mapping[str, str]] = {
     "pending": "unproven",
     "canceled": "gone",
@@ -28,61 +27,54 @@ VERDICTS: Final[Mapping[str, str]] = {
 NEVER_DONE: Final = frozenset({"not_sent", "invalid", "rejected"})  # these say that the venue did not cancel it
 LIVE: Final = frozenset({"open", "partly_filled"})
 
-Row = Mapping[str, Any]
 Name = tuple[str, str, str, str | None]  # account, kind of id, id, symbol where the venue needs it
+Order = tuple[str, str]  # account, the venue's id
+Span = tuple[float, float]  # from when to when, in ms
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What the simulator knows of some accounts, at one moment.
-
-    ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
-    ``applied`` and ``asked`` are (account, id) of every cancel that had an effect, and of every one that came.
-    """
-
-    venues: Mapping[str, str]
-    orders: Mapping[tuple[str, str, str], Sequence[Row]]
-    applied: frozenset[tuple[str, str]]
-    asked: frozenset[tuple[str, str]]
-    counters: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, control: Control, accounts: Iterable[str]) -> "Truth":
-        """Ask for all of it, once no cancel is under way any more."""
-        names = sorted(accounts)
-        assert until(lambda: not any(order["canceling"] for name in names for order in control.book(name)))
-        venues = {account["name"]: account["venue"] for account in control.accounts()}
-        orders: dict[tuple[str, str, str], list[Row]] = {}
-        for name in names:
-            _index(name, control.book(name), control.lists(name), orders)
-        log = control.log()
-        applied = frozenset((call["account"], order_id) for call in log for order_id in call["applied"])
-        asked = frozenset((call["account"], value) for call in log for value in call["asked"])
-        return cls(venues, orders, applied, asked, control.counters())
-
-    def find(self, account: str, kind: str, value: str) -> Sequence[Row]:
-        """Find what a reference names; a UUID in capitals names the same order."""
-        return self.orders.get((account, kind, value)) or self.orders.get((account, kind, value.lower())) or ()
-
-    def sums(self, what: str, accounts: Iterable[str]) -> int:
-        """Add up one counter over *accounts*, and over the callers that their venues did not let in."""
-        names = set(accounts)
-        venues = {self.venues[name] for name in names}
-        nobody = [row for row in self.counters["nobody"].values() if row["venue"] in venues]
-        rows = [row for name, row in self.counters["accounts"].items() if name in names] + nobody
-        values = [row.get(what, 0) for row in rows]
-        return sum(sum(value.values()) if isinstance(value, dict) else value for value in values)
-
-
-def audit(truth: Truth, asked: Iterable[Row], report: Row, outcomes: Sequence[Row]) -> list[str]:
+def audit(
+    truth: Truth,
+    asked: Iterable[Row],
+    report: Row,
+    outcomes: Sequence[Row],
+    elsewhere: Mapping[Order, Sequence[Span]] | None = None,
+    *,
+    swept: bool = True,
+) -> list[str]:
     """Say everything in which one batch's *report* and *outcomes* contradict each other, *asked* or the *truth*.
 
-    *asked* are the order references of the batch, each with its account.
+    *asked* are the order references of the batch, each with its account.  *elsewhere* says when other batches
+    may have canceled its orders: what they did before it came, or after it told an outcome, makes no lie of
+    "not sent".
+    A sweep that was not *swept* to its end, on some account, is never flat.
     """
     found = _compare_names(truth, asked, outcomes)
-    found += _compare_counts(report, outcomes)
+    found += _compare_counts(report, outcomes, swept=swept)
     for row in outcomes:
-        found += [f"{row['account']} {_kind(row)} {row[_kind(row)]}: {lie}" for lie in _lies(truth, row)]
+        mine = (report["submitted_ms"], row.get("updated_ms") or math.inf)
+        lies = _lies(truth, row, mine, elsewhere or {})
+        found += [f"{row['account']} {_kind(row)} {row[_kind(row)]}: {lie}" for lie in lies]
+    return found
+
+
+def audit_end(report: Row, by_ms: float) -> list[str]:
+    """Say whether a batch that somebody was promised has not ended, was refused, or ended after *by_ms*."""
+    if report["state"] != "done":
+        return [f"its state is {report['state']}, and it should be done; errors: {report['errors']}"]
+    late_ms = report["done_ms"] - by_ms
+    return [f"it was done {late_ms / 1000:.1f} s later than it may be"] if late_ms > 0 else []
+
+
+def audit_times(truth: Truth, spans: Mapping[Order, Sequence[Span]]) -> list[str]:
+    """Say which cancels came at a time that lies in none of the *spans* in which their orders might be canceled."""
+    found = []
+    for (account, value), times in truth.asked.items():
+        open_in = [span for name in truth.named(account, value) for span in spans.get((account, name), ())]
+        for at_ms in times:
+            if not any(start <= at_ms <= end for start, end in open_in):
+                after = min((at_ms - end for _, end in open_in if end < at_ms), default=None)
+                when = "no batch asked for it" if after is None else f"{after / 1000:.1f} s after its last deadline"
+                found.append(f"{account} {value}: a cancel came at {at_ms} ms, {when}")
     return found
 
 
@@ -101,7 +93,8 @@ def audit_calls(
     Breaches and denied calls are not looked at where None are expected.
     """
     names = sorted(accounts)
-    said, made = sum(report["calls"] for report in reports), truth.sums("cancel_calls", names)
+    said = sum(report["calls"] for report in reports)
+    made = truth.sums("cancel_calls", names) + truth.sums("read_calls", names)
     found = []
     if said < made or (said > made and not lost):
         found.append(f"the reports count {said} calls, the simulator {made}")
@@ -121,13 +114,13 @@ def _compare_names(truth: Truth, asked: Iterable[Row], outcomes: Iterable[Row]) 
     return lost + strange + double
 
 
-def _compare_counts(report: Row, outcomes: Sequence[Row]) -> list[str]:
+def _compare_counts(report: Row, outcomes: Sequence[Row], *, swept: bool) -> list[str]:
     """Hold the report to its outcomes, and both to the contract's tables."""
     verdicts = Counter(row["verdict"] for row in outcomes)
     wrong = [
         f"{row['status']} is not {row['verdict']}" for row in outcomes if VERDICTS[row["status"]] != row["verdict"]
     ]
-    flat = "flat" if verdicts["gone"] == len(outcomes) else "unproven"
+    flat = "flat" if swept and verdicts["gone"] == len(outcomes) else "unproven"
     expected = {
         "orders": len(outcomes),
         "counts": dict(Counter(row["status"] for row in outcomes)),
@@ -155,6 +148,7 @@ class _Claim:
     gone: bool
     states: frozenset[str]
     applied: bool
+    applied_for_it: bool
     sent: bool
 
     @property
@@ -169,21 +163,31 @@ LIES: Final[Sequence[tuple[str, Callable[[_Claim], bool]]]] = (
     ("it never existed", lambda it: it.status == "closed" and not it.states),
     ("it does exist", lambda it: it.status == "not_found" and bool(it.states)),
     ("no cancel of it was ever applied", lambda it: it.status == "accepted" and not it.applied),
-    ("a cancel of it was applied", lambda it: it.status in NEVER_DONE and it.applied),
+    ("a cancel of it was applied", lambda it: it.status in NEVER_DONE and it.applied_for_it),
     ("it was open at no time since", lambda it: it.status == "open" and not it.lives and not it.applied),
     ("it was sent", lambda it: it.status == "invalid" and it.sent),
 )
 
 
-def _lies(truth: Truth, row: Row) -> Iterable[str]:
-    """Say what one outcome claims and is not so."""
+def _lies(truth: Truth, row: Row, mine: Span, elsewhere: Mapping[Order, Sequence[Span]]) -> Iterable[str]:
+    """Say what one outcome claims and is not so; *mine* is from when its batch came until it was told."""
     account, kind = row["account"], _kind(row)
     orders = truth.find(account, kind, row[kind])
+    applied = [
+        (order["order_id"], at) for order in orders for at in truth.applied.get((account, order["order_id"]), ())
+    ]
+    theirs = [
+        at_ms
+        for order_id, at_ms in applied
+        if not mine[0] <= at_ms <= mine[1]
+        and any(start <= at_ms <= end for start, end in elsewhere.get((account, order_id), ()))
+    ]
     claim = _Claim(
         status=row["status"],
         gone=row["verdict"] == "gone",
         states=frozenset(order["state"] for order in orders),
-        applied=any((account, order["order_id"]) in truth.applied for order in orders),
+        applied=bool(applied),
+        applied_for_it=len(applied) > len(theirs),
         sent=(account, row[kind]) in truth.asked,
     )
     for sentence, is_lie in LIES:
@@ -191,19 +195,6 @@ def _lies(truth: Truth, row: Row) -> Iterable[str]:
             yield f"{claim.status}, but {sentence}; the book says {sorted(claim.states)}"
     if claim.gone and len(orders) == 1 and row["filled_qty"] not in (None, orders[0]["filled_qty"]):
         yield f"filled_qty {row['filled_qty']}, but the book says {orders[0]['filled_qty']}"
-
-
-def _index(
-    account: str, book: Sequence[Row], lists: Iterable[Row], found: dict[tuple[str, str, str], list[Row]]
-) -> None:
-    """Put every order and list of one book into *found*, under each of its names."""
-    by_id = {row["order_id"]: row for row in book}
-    for row in book:
-        for kind in KINDS[:2]:
-            found.setdefault((account, kind, str(row[kind])), []).append(row)
-    for each in lists:
-        for kind in KINDS[2:]:
-            found[account, kind, each[kind]] = [by_id[order_id] for order_id in each["order_ids"]]
 
 
 def _name(truth: Truth, row: Row) -> Name:

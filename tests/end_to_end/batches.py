@@ -27,8 +27,9 @@ def fresh_id(prefix: str = "e2e") -> str:
 
 
 def document(orders: Iterable[Mapping[str, Any]], **fields: Any) -> Document:
-    """Make a batch document."""
-    head = {"version": 1, "batch_id": fresh_id(), "deadline_s": DEADLINE_S, "orders": [dict(row) for row in orders]}
+    """Make a batch document whose orders are not read back, unless *fields* say so."""
+    head = {"version": 1, "batch_id": fresh_id(), "deadline_s": DEADLINE_S, "prove": False}
+    head["orders"] = [dict(row) for row in orders]
     return head | fields
 
 
@@ -54,15 +55,21 @@ def run(stage: Stage, given: Document, timeout_s: float = 40.0) -> tuple[dict[st
 
 
 def judge(
-    stage: Stage, asked: Sequence[Mapping[str, Any]], report: Mapping[str, Any], outcomes: Rows, **calls: Any
+    stage: Stage,
+    asked: Sequence[Mapping[str, Any]],
+    report: Mapping[str, Any],
+    outcomes: Rows,
+    *,
+    swept: bool = True,
+    **calls: Any,
 ) -> None:
     """Fail if a batch, the only one since the stage was cleaned, contradicts the simulator in anything.
 
-    *calls* are the options of ``audit_calls``.
+    *swept* is that of ``audit``, and *calls* are the options of ``audit_calls``.
     """
     accounts = {row["account"] for row in asked}
     truth = Truth.of(stage.control, accounts)
-    assert audit(truth, asked, report, outcomes) == []
+    assert audit(truth, asked, report, outcomes, swept=swept) == []
     assert audit_calls(truth, [report], accounts, **calls) == []
 
 

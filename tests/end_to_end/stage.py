@@ -78,6 +78,14 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def has_company(self) -> bool:
+        """Say whether anything that it has started still runs; ask once it has ended itself."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = PATIENCE_S) -> int:
         """Send it *number* and give its exit code.  Raises TimeoutExpired."""
         self.send(number)
@@ -159,12 +167,12 @@ class Stage:
         return [row for row in rows if all(row.get(name) == value for name, value in fields.items())]
 
     def clean(self) -> None:
-        """Forget what a test leaves behind: the venues' books, logs and faults, our pauses and limits' windows."""
+        """Forget what a test leaves: books, logs and faults of the venues, our pauses, windows and what is gone."""
         self.control.reset()
-        for key in [*self.raw.scan_iter(f"{keys.PREFIX}limit:*")]:
-            self.raw.delete(key)
-        for key in [*self.raw.scan_iter(keys.account("*"))]:
-            self.raw.hdel(key, "paused_until_ms", "pause_reason")
+        for pattern in (f"{keys.PREFIX}limit:*", keys.pause("*", "*"), f"{keys.gone('*')}*"):
+            for key in [*self.raw.scan_iter(pattern)]:
+                self.raw.delete(key)
+        self.raw.delete(keys.PAUSED)
 
 
 def wait_for_start(worker: Process) -> None:
@@ -174,12 +182,15 @@ def wait_for_start(worker: Process) -> None:
 
 
 @contextmanager
-def staged(folder: Path, *, append_only: bool = False) -> Iterator[Stage]:
-    """Set the stage in *folder*: a Redis, and the simulator with one account for each venue; no worker yet."""
+def staged(folder: Path, *, append_only: bool = False, seed: int = 0) -> Iterator[Stage]:
+    """Set the stage in *folder*: a Redis, and the simulator with one account for each venue; no worker yet.
+
+    *seed* is that of the simulator's ids and dice.
+    """
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(append_only=append_only))
         config = folder / "ripcord.toml"
-        url = stack.enter_context(simulated(folder, config, redis.url))
+        url = stack.enter_context(simulated(folder, config, redis.url, seed=seed))
         control = Control(url)
         client = stack.enter_context(Client(redis.url))
         raw = stack.enter_context(Redis.from_url(redis.url, decode_responses=True))
@@ -187,9 +198,19 @@ def staged(folder: Path, *, append_only: bool = False) -> Iterator[Stage]:
 
 
 @contextmanager
-def simulated(folder: Path, config: Path, redis_url: str, port: int = 0) -> Iterator[str]:
+def simulated(folder: Path, config: Path, redis_url: str, port: int = 0, seed: int = 0) -> Iterator[str]:
     """Run a simulator that writes its own configuration to *config*, and give its address."""
-    parts = ("simulator", "--port", str(port), "--config-out", str(config), "--redis-url", redis_url)
+    parts = (
+        "simulator",
+        "--port",
+        str(port),
+        "--seed",
+        str(seed),
+        "--config-out",
+        str(config),
+        "--redis-url",
+        redis_url,
+    )
     log = folder / f"simulator-{config.stem}.log"
     with Process(parts, log, config) as process:
         said = "listening on "

@@ -33,8 +33,8 @@ def test_wrong_keys_are_told_in_the_venues_words_and_are_not_hammered(stage: Sta
 
     counters = stage.control.counters()
     refused = {
-        venue: counters["accounts"].get(f"{venue}-{suffix}", {}).get("calls", 0)
-        + counters["nobody"].get(f"{venue}:nobody", {}).get("calls", 0)
+        venue: counters["accounts"].get(f"{venue}-{suffix}", {}).get("cancel_calls", 0)
+        + counters["nobody"].get(f"{venue}:nobody", {}).get("cancel_calls", 0)
         for venue in venues
     }
     for venue in venues:

@@ -72,7 +72,8 @@ def check(stage: Stage, asked: Rows, report: dict[str, Any], *, may_be: set[str]
     outcomes = stage.client.outcomes(report["batch_id"])
     assert audit_calls(truth, [report], accounts, lost=True, breaches=None) == []
     assert set(statuses(outcomes)) <= may_be
-    assert len(calls_of(stage)) == len(set(calls_of(stage)))
+    if "unknown" not in may_be:  # what a worker that is gone may have sent is sent once more
+        assert len(calls_of(stage)) == len(set(calls_of(stage)))
 
 
 def test_two_workers_share_the_work(stage: Stage) -> None:
@@ -280,7 +281,7 @@ def test_a_worker_for_kills_alone_serves_nothing_else(stage: Stage) -> None:
         stage.client.submit(given)
 
     assert stage.client.wait(kill["batch_id"], 20)["counts"].keys() <= ENDED
-    assert [call["venue"] for call in stage.control.log()] == ["upbit"]
+    assert {call["venue"] for call in stage.control.log() if call["asked"]} == {"upbit"}
     assert stage.client.report(risk["batch_id"])["state"] == "accepted"
     stage.worker("--queues", "risk,cleanup")
     assert stage.client.wait(risk["batch_id"], 20)["verdict"] == "flat"

@@ -66,7 +66,7 @@ def by_csv(stage: Stage, given: Document) -> str:
 def options(given: Document) -> list[str]:
     return [
         "--batch-id", given["batch_id"], "--priority", given["priority"], "--deadline", str(given["deadline_s"]),
-        "--by", given["requested_by"], "--reason", given["reason"],
+        "--by", given["requested_by"], "--reason", given["reason"], "--no-prove",
     ]  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def test_the_same_id_again_sends_nothing_twice(stage: Stage, celery_app: Celery,
     assert until(lambda: is_known(stage, given["batch_id"]))
     if not running:
         stage.client.wait(given["batch_id"], 40)
-    differently_written = json.loads(json.dumps(given, sort_keys=True)) | {"priority": "risk", "prove": True}
+    differently_written = json.loads(json.dumps(given, sort_keys=True)) | {"priority": "risk"}
 
     assert stage.client.hand_over(differently_written).known
     assert json.loads(stage.cli("cancel", "--file", "-", "--json", stdin=json.dumps(given)).stdout) == {

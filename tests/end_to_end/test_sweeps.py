@@ -1,0 +1,70 @@
+"""Sweeps, with real workers: everything open at every venue, in every namespace, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from simulator.venues import VENUES as SIMULATED
+from tests.end_to_end.batches import fresh_id, judge, named, run
+from tests.end_to_end.stage import VENUES, Stage
+
+pytestmark = pytest.mark.processes
+
+
+def sweep(*accounts: str, **fields: Any) -> dict[str, Any]:
+    select = {"accounts": list(accounts), **fields.pop("filters", {"all": True})}
+    return {"version": 1, "batch_id": fresh_id(), "deadline_s": 60, "priority": "kill", "select": select} | fields
+
+
+def states(stage: Stage, account: str) -> set[str]:
+    return {order["state"] for order in stage.control.book(account)}
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_every_open_order_is_canceled_and_the_account_proven_flat(stage: Stage, venue: str) -> None:
+    account = f"{venue}-sim"
+    stage.control.behavior(account=account, settle_ms=100)
+    seeded = stage.control.seed(account, 12, partly=1)
+    for kind in SIMULATED[venue].kinds[1:]:
+        seeded += stage.control.seed(account, 3, kind=kind)
+
+    report, outcomes = run(stage, sweep(account), 70)
+
+    judge(stage, named(seeded, account), report, outcomes)
+    assert (report["verdict"], report["orders"]) == ("flat", len(seeded))
+    assert states(stage, account) == {"canceled"}
+
+
+def test_two_filters_leave_the_rest_alone(stage: Stage) -> None:
+    account = "binance-sim"
+    mine = stage.control.seed(account, 3, client_id_prefix="bot7-", side="sell")
+    stage.control.seed(account, 3, client_id_prefix="bot7-", side="buy")
+    stage.control.seed(account, 3, client_id_prefix="bot8-", side="sell")
+
+    filters = {"side": "sell", "client_order_id_prefix": "bot7-"}
+    report, outcomes = run(stage, sweep(account, filters=filters), 70)
+
+    judge(stage, named(mine, account), report, outcomes)
+    assert report["verdict"] == "flat"
+    assert sum(order["state"] == "open" for order in stage.control.book(account)) == 6
+
+
+def test_too_many_orders_are_left_alone(stage: Stage) -> None:
+    stage.control.seed("binance-sim", 3)
+    stage.control.seed("upbit-sim", 3)
+
+    batch_id = stage.client.submit(sweep("binance-sim", "upbit-sim", max_orders=5))
+    report = stage.client.wait(batch_id, 30)
+
+    assert report["state"] == "refused"
+    assert states(stage, "binance-sim") == states(stage, "upbit-sim") == {"open"}
+
+
+def test_an_account_that_cannot_be_listed_makes_the_verdict_honest(stage: Stage) -> None:
+    seeded = stage.control.seed("upbit-sim", 3)
+
+    report, outcomes = run(stage, sweep("upbit-sim", "upbit-away", deadline_s=8), 30)
+
+    judge(stage, named(seeded, "upbit-sim"), report, outcomes, swept=False)
+    assert report["verdict"] == "unproven"
+    assert states(stage, "upbit-sim") == {"canceled"}

@@ -1,0 +1,79 @@
+"""What the simulator knows of the orders and the calls: the truth that reports are held against."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simulator.control import Control
+from tests.end_to_end.waiting import until
+
+KINDS: Final = ("order_id", "client_order_id", "order_list_id", "client_order_list_id")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the simulator knows of some accounts, at one moment.
+
+    ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
+    ``applied`` and ``asked`` tell for (account, id) when cancels had an effect, and when any came, in ms.
+    """
+
+    venues: Mapping[str, str]
+    orders: Mapping[tuple[str, str, str], Sequence[Row]]
+    applied: Mapping[tuple[str, str], Sequence[int]]
+    asked: Mapping[tuple[str, str], Sequence[int]]
+    counters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, control: Control, accounts: Iterable[str]) -> "Truth":
+        """Ask for all of it, once no cancel is under way any more."""
+        names = sorted(accounts)
+        assert until(lambda: not any(order["canceling"] for name in names for order in control.book(name)))
+        venues = {account["name"]: account["venue"] for account in control.accounts()}
+        orders: dict[tuple[str, str, str], list[Row]] = {}
+        for name in names:
+            _index(name, control.book(name), control.lists(name), orders)
+        log = control.log()
+        return cls(venues, orders, _times(log, "applied"), _times(log, "asked"), control.counters())
+
+    def find(self, account: str, kind: str, value: str) -> Sequence[Row]:
+        """Find what a reference names; a UUID in capitals names the same order."""
+        return self.orders.get((account, kind, value)) or self.orders.get((account, kind, value.lower())) or ()
+
+    def named(self, account: str, value: str) -> frozenset[str]:
+        """Give the order_id of everything that an id of any kind names; the id itself if it names nothing."""
+        found = {order["order_id"] for kind in KINDS for order in self.find(account, kind, value)}
+        return frozenset(found or {value})
+
+    def sums(self, what: str, accounts: Iterable[str]) -> int:
+        """Add up one counter over *accounts*, and over the callers that their venues did not let in."""
+        names = set(accounts)
+        venues = {self.venues[name] for name in names}
+        nobody = [row for row in self.counters["nobody"].values() if row["venue"] in venues]
+        rows = [row for name, row in self.counters["accounts"].items() if name in names] + nobody
+        values = [row.get(what, 0) for row in rows]
+        return sum(sum(value.values()) if isinstance(value, dict) else value for value in values)
+
+
+def _index(
+    account: str, book: Sequence[Row], lists: Iterable[Row], found: dict[tuple[str, str, str], list[Row]]
+) -> None:
+    """Put every order and list of one book into *found*, under each of its names."""
+    by_id = {row["order_id"]: row for row in book}
+    for row in book:
+        for kind in KINDS[:2]:
+            found.setdefault((account, kind, str(row[kind])), []).append(row)
+    for each in lists:
+        for kind in KINDS[2:]:
+            found[account, kind, each[kind]] = [by_id[order_id] for order_id in each["order_ids"]]
+
+
+def _times(log: Iterable[Row], what: str) -> dict[tuple[str, str], list[int]]:
+    """Say when each order of an account was named by a call under *what*."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for call in log:
+        for name in call[what]:
+            found.setdefault((call["account"], name), []).append(call["at_ms"])
+    return found
