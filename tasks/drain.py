@@ -53,14 +53,15 @@ class Drain:
         """What lists for this account."""
         return Sweeper(self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self._heed)
 
-    def work_on(self, claim: Claim, go_on: Callable[[], bool]) -> Wait:
+    def work_on(self, claim: Claim, go_on: Callable[[], bool], built: Callable[[], None] = lambda: None) -> Wait:
         """Carry out what *claim* permits and settle it, then what can be claimed next, for as long as *go_on*.
 
-        Gives what to wait for before more can be claimed.
+        *built* is called when a request is signed and about to be sent, or none is to be.  Gives what to wait for
+        before more can be claimed.
         """
         while True:
             try:
-                settlement = self._carry_out(claim)
+                settlement = self._carry_out(claim, built)
             except Exception:
                 if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:  # the store was away: its heart beats, so nobody
                     self.store.release(claim, self.clock.now_ms())  # else would take the chunk for a minute
@@ -85,8 +86,10 @@ class Drain:
         except Exception as error:  # noqa: BLE001  # a chunk may have been claimed already, and is yet to be sent
             self.log.warning("batch.end_not_told", batch=batch_id, error=repr(error))
 
-    def _carry_out(self, claim: Claim) -> Settlement | None:
+    def _carry_out(self, claim: Claim, built: Callable[[], None]) -> Settlement | None:
         """Give what there is to settle; None if nothing was sent and the permission has run out."""
+        if claim.kind not in {ClaimKind.SEND, ClaimKind.QUERY}:
+            built()
         if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:
             return self.sweeper.look_up(claim) if claim.kind is ClaimKind.LIST else self.sweeper.sweep(claim)
         if claim.kind not in {ClaimKind.SEND, ClaimKind.QUERY}:
@@ -95,7 +98,7 @@ class Drain:
         started_ms = self.clock.now_ms()
         orders = self._orders(claim)
         try:
-            attempt = self._call(claim, orders)
+            attempt = self._call(claim, orders, built)
         except Withheld:
             if self.clock.now_ms() < claim.deadline_ms:
                 self.log.info("call.withheld", account=self.account.name, chunk=claim.chunk_id)
@@ -135,7 +138,7 @@ class Drain:
         known = tuple(map(known_as, claim.orders, claim.known))
         return known if len({order.kind for order in known}) == 1 else claim.orders
 
-    def _call(self, claim: Claim, orders: tuple[OrderRef, ...]) -> Attempt:
+    def _call(self, claim: Claim, orders: tuple[OrderRef, ...], built: Callable[[], None]) -> Attempt:
         """Make one attempt.  Raises Withheld if nothing was sent because it had become too late."""
         venue = self.account.venue
         build, read = venue.build_cancel, venue.read_cancel
@@ -152,6 +155,7 @@ class Drain:
             request = build(orders, self.account.credentials, self.venue_clock.stamp(self.clock))
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost one chunk, not the lane
             return self._not_built(claim, type(error).__name__)  # its text may hold a credential
+        built()
         try:
             response = self.line.send(request, may_send)
         except Withheld:

@@ -11,11 +11,9 @@ from tasks.clock import Clock
 from tasks.drain import Drain
 from tasks.errors import RipcordError
 from tasks.ports import Claim, Log, Wait, Why
+from worker.gate import Gate, Place
 
 SLICE_MS: Final = 1_000  # how long one drain works before others get a chance at its place
-GROW_MS: Final = 10  # how long it takes until one more caller is tried, after there were too many
-HALVE_MS: Final = 200  # permissions that run out within so long are one reason to have fewer callers, not many
-BURST: Final = 8  # chunks that are claimed at once: more would grow old before threads have come to them
 
 
 class Signal(Protocol):
@@ -43,15 +41,10 @@ class _Lane:
     """One account in this worker, between its dispatcher and its callers.
 
     ``look`` says that there may be something to claim, ``next_ms`` when there may be, as callers were told.
-    ``most`` is how many callers there may be: fewer than calls in flight are allowed when this process is so busy
-    that permissions run out before their calls leave.
     """
 
     drain: Drain
     wake: Signal
-    most: int
-    grown_ms: int = 0
-    halved_ms: int = 0
     callers: int = 0
     dispatching: bool = False
     look: bool = False
@@ -71,6 +64,7 @@ class Drains:
     log: Log
     stop: Event = field(default_factory=Event)
     signal: Callable[[], Signal] = Event
+    gate: Gate = field(default_factory=Gate)
     _lock: Lock = field(default_factory=Lock)
     _lanes: dict[str, _Lane] = field(default_factory=dict)
 
@@ -84,9 +78,7 @@ class Drains:
         if drain is None:
             return False
         with self._lock:
-            lane = self._lanes.get(account) or self._lanes.setdefault(
-                account, _Lane(drain, self.signal(), drain.account.max_in_flight)
-            )
+            lane = self._lanes.get(account) or self._lanes.setdefault(account, _Lane(drain, self.signal()))
             lane.look = True
             if lane.dispatching:
                 lane.wake.set()
@@ -112,30 +104,35 @@ class Drains:
                 return True
             with self._lock:
                 lane.wake.clear()
-                self._grow(lane, now_ms)
                 look, lane.look = look or lane.look, False
                 next_ms, lane.next_ms = _earlier(next_ms, lane.next_ms), None
-                free = lane.most - lane.callers
+                free = lane.drain.account.max_in_flight - lane.callers
                 busy = lane.callers > 0
-            if free > 0 and (look or (next_ms is not None and next_ms <= now_ms)):
-                grant = lane.drain.store.claim(lane.drain.account.name, min(free, BURST), now_ms)
-                for claim in grant.claims:
-                    self._start(lane, claim)
-                look, next_ms = grant.wait.why is Why.MORE, grant.wait.until_ms
+            due = look or (next_ms is not None and next_ms <= now_ms)
+            places = self.gate.enter(free, lane.wake.set) if free > 0 and due else 0
+            if places:
+                wait = self._claim(lane, places, now_ms)
+                look, next_ms = wait.why is Why.MORE, wait.until_ms
                 continue
-            if not busy and (next_ms is None or next_ms >= end_ms):
+            if not busy and not due and (next_ms is None or next_ms >= end_ms):
                 # What can be tried soon is worth another slice; what must wait for longer is woken by the watch.
                 return next_ms is not None and next_ms < end_ms + SLICE_MS
-            until_ms = end_ms if next_ms is None or free <= 0 else min(next_ms, end_ms)
-            if look and lane.most < lane.drain.account.max_in_flight:
-                until_ms = min(until_ms, now_ms + GROW_MS)
+            until_ms = end_ms if next_ms is None or due else min(next_ms, end_ms)
             lane.wake.wait((until_ms - now_ms) / 1000)
         return False
 
-    def _grow(self, lane: _Lane, now_ms: int) -> None:
-        steps = max(0, now_ms - lane.grown_ms) // GROW_MS
-        lane.most = min(lane.most + steps, lane.drain.account.max_in_flight)
-        lane.grown_ms += steps * GROW_MS
+    def _claim(self, lane: _Lane, places: int, now_ms: int) -> Wait:
+        """Claim as many chunks as there are *places* and have them called."""
+        unused = places
+        try:
+            grant = lane.drain.store.claim(lane.drain.account.name, places, now_ms)
+            for claim in grant.claims:
+                self._start(lane, claim)
+                unused -= 1
+        finally:
+            if unused:
+                self.gate.leave(unused)
+        return grant.wait
 
     def _start(self, lane: _Lane, claim: Claim) -> None:
         with self._lock:
@@ -144,21 +141,25 @@ class Drains:
 
     def _call(self, lane: _Lane, claim: Claim) -> None:
         """Carry out *claim*, and what can be claimed behind it."""
-        wait = Wait(Why.MORE)
+        wait, place = Wait(Why.MORE), Place(self.gate)
+
+        def go_on() -> bool:
+            self.gate.widen()
+            return not self.stop.is_set() and place.enter()
+
         try:
-            wait = lane.drain.work_on(claim, lambda: lane.callers <= lane.most and not self.stop.is_set())
+            wait = lane.drain.work_on(claim, go_on, place.leave)
         except (redis.RedisError, RipcordError) as error:  # what was claimed is given back by the watch
             self.log.warning("drain.unreachable", account=claim.account, error=str(error))
         except Exception as error:  # noqa: BLE001  # it would be lost in the pool
             self.log.warning("drain.fault", account=claim.account, chunk=claim.chunk_id, error=repr(error))
         finally:
+            if wait.why is Why.WITHHELD:
+                self.gate.narrow()
+            place.leave()
             with self._lock:
                 lane.callers -= 1
                 lane.look = lane.look or wait.why in {Why.MORE, Why.WITHHELD}
-                now_ms = self.clock.now_ms()
-                if wait.why is Why.WITHHELD and now_ms - lane.halved_ms >= HALVE_MS:
-                    lane.most = max(1, lane.callers // 2)
-                    lane.halved_ms = lane.grown_ms = now_ms
                 lane.next_ms = _earlier(lane.next_ms, wait.until_ms)
                 lane.wake.set()
 

@@ -188,8 +188,21 @@ class RedisStore:
         args.append(len(settlement.again))
         for part in settlement.again:
             args += [part.step.value, _places(part.places), part.ready_ms, part.namespace or ""]
-        noted = _noted(account, settlement.usages) if account else []
+        noted = self._noted(account, settlement.usages) if account else []
         return [*args, len(noted) // 4, *noted]
+
+    def _noted(self, account: Account, usages: Iterable[Usage]) -> list[Any]:
+        """Flatten what the venue counts of our limits: key, units, window and units left.
+
+        A call that left just before the window may have come to the venue just inside it, so ours are counted over
+        the wider window: a call must not be counted twice.
+        """
+        flat: list[Any] = []
+        for usage in usages:
+            for limit in account.limits:
+                if (limit.name, limit.per_ms) == (usage.limit, usage.per_ms):
+                    flat += [limit_key(account, limit), limit.units, limit.per_ms + self._guard(limit), usage.left]
+        return flat
 
     def _release_args(self, name: str, token: str, holder: str, now_ms: int) -> list[Any]:
         account = self._accounts[name]
@@ -396,16 +409,6 @@ def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
             some = []
     if some:
         yield some
-
-
-def _noted(account: Account, usages: Iterable[Usage]) -> list[Any]:
-    """Flatten what the venue counts of our limits: key, units, window and units left."""
-    flat: list[Any] = []
-    for usage in usages:
-        for limit in account.limits:
-            if (limit.name, limit.per_ms) == (usage.limit, usage.per_ms):
-                flat += [limit_key(account, limit), limit.units, limit.per_ms, usage.left]
-    return flat
 
 
 def _slices(

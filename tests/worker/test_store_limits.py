@@ -19,7 +19,6 @@ from worker.store import limit_key
 # The windows are long, because the keys of the limiter expire by the server's own clock, and the test's runs faster.
 LONG_MS = 50_000
 CHUNKS = 60
-SLACK_MS = 500
 
 limits = st.integers(1, 4).flatmap(
     lambda units: st.builds(
@@ -73,17 +72,11 @@ def earliest(grants: Sequence[Given], account: Account, now_ms: int) -> int:
 
 
 def written_ms(grants: Sequence[Given], account: Account, now_ms: int) -> int:
-    """Say for when a call that is allowed now is written down.
-
-    That is some time ahead while half of two windows is free, and no earlier than what it shares a window with.
-    """
-    slacks_ms, newest_ms = [], now_ms
-    for limit in account.limits:
-        key, width_ms = limit_key(account, limit), guarded_ms(limit)
-        free = used(grants, key, now_ms - 2 * width_ms + 1) <= max(limit.units // 2 - limit.cost, 0)
-        slacks_ms.append(min(width_ms // 10, SLACK_MS) if free else 0)
-        newest_ms = max([newest_ms, *(grant.at_ms for grant in grants if costing(grant.account, key))])
-    return max(newest_ms, now_ms + min(slacks_ms))
+    """Say for when a call that is allowed now is written down: no earlier than what it shares a window with."""
+    shared = [
+        grant.at_ms for limit in account.limits for grant in grants if costing(grant.account, limit_key(account, limit))
+    ]
+    return max([now_ms, *shared])
 
 
 def no_window_is_overdrawn(grants: Sequence[Given], account: Account) -> None:
@@ -209,7 +202,7 @@ def test_what_is_late_or_moot_takes_no_permission(lanes: Lanes) -> None:
     assert not lanes.redis.exists(limit_key(account, account.limits[0]))
 
 
-def test_a_limiter_keeps_no_more_than_its_window_and_forgets_it(lanes: Lanes) -> None:
+def test_a_limiter_keeps_no_more_than_two_windows_and_forgets_them(lanes: Lanes) -> None:
     limit = Limit("calls", Scope.KEY, 3, LONG_MS)
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))))
     for _ in range(9):
@@ -217,7 +210,7 @@ def test_a_limiter_keeps_no_more_than_its_window_and_forgets_it(lanes: Lanes) ->
         lanes.clock.ms += 2 * guarded_ms(limit)
 
     key = limit_key(account, limit)
-    assert lanes.redis.llen(key) == 3
+    assert lanes.redis.llen(key) == 6
     assert LONG_MS < lanes.redis.pttl(key) <= 2 * guarded_ms(limit)
 
 

@@ -76,6 +76,31 @@ def test_a_venue_that_counts_no_more_than_we_do_changes_nothing(lanes: Lanes, le
     assert entries(lanes) == before
 
 
+def test_a_call_that_left_just_before_the_window_and_came_within_it_is_not_counted_twice(lanes: Lanes) -> None:
+    for _ in range(UNITS):
+        lanes.settle(lanes.claim())
+    lanes.clock.ms += guarded_ms(LIMIT)
+    before, claim = entries(lanes), lanes.claim()
+
+    tell(lanes, claim, UNITS - 2, claim.permitted_ms - 1)
+
+    assert entries(lanes) == [claim.permitted_ms, *before]
+
+
+def test_own_calls_that_left_the_window_since_still_count_for_an_answer_from_before(lanes: Lanes) -> None:
+    """Others were permitted before the answer came: those that the venue had counted must be remembered."""
+    early = [lanes.claim() for _ in range(UNITS)]
+    lanes.clock.ms += guarded_ms(LIMIT)
+    late = [lanes.claim() for _ in range(UNITS)]
+    before = entries(lanes)
+    lanes.store.release(late[-1], lanes.now_ms)
+
+    tell(lanes, early[-1], 0, early[-1].permitted_ms)
+
+    assert entries(lanes) == before[1:]
+    assert len(lanes.grant(UNITS).claims) == 1
+
+
 @pytest.mark.parametrize("changes", [{"limit": "other"}, {"per_ms": LONG_MS + 1}])
 def test_what_is_said_of_another_window_changes_nothing(lanes: Lanes, changes: dict[str, Any]) -> None:
     claim = lanes.claim()
@@ -124,9 +149,9 @@ def test_it_notes_what_a_slow_count_notes(many: list[tuple[int, int, int | None,
                 assert entries(lanes) == before
                 continue
             tell(lanes, claim, left, sent_ms)
-            counted = sum(at_ms > sent_ms - LONG_MS for at_ms in before)
+            counted = sum(at_ms > sent_ms - guarded_ms(LIMIT) for at_ms in before)
             missing = max(0, min(UNITS, UNITS - left) - counted)
-            assert entries(lanes) == ([max([sent_ms, *before])] * missing + before)[:UNITS]
+            assert entries(lanes) == ([max([sent_ms, *before])] * missing + before)[: 2 * UNITS]
     assert entries(lanes) == sorted(entries(lanes), reverse=True)
 
 

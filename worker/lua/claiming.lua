@@ -22,7 +22,6 @@
 --   kind 'moot': each of its orders is known to be gone; nothing is to be sent
 local ELSEWHERE = '~'
 local TRIAL_MS = 25 -- how soon those who wait for another's trial look again
-local SLACK_MS = 500 -- how far ahead a permission is written down at most
 local PARKED_MS = 15000 -- a chunk that waits for another's answer looks again after so long by itself
 local LOOKED_AT = 300 -- orders that are looked at to fill one query
 local LISTED = 1000 -- orders that are looked up in one listing
@@ -54,23 +53,17 @@ local function allowed_at(limits, priority, share, now)
   return when
 end
 
--- Takes one permission and gives the time that it is written down for.  While half of two windows is free, that is some
--- time ahead: its call may leave late, and it counts for longer.  (Of one window it would be so after every burst that
--- used the whole of it: a tenth of the rate would be lost.)  It is never before what is written: clocks of workers
--- disagree, and the list is sorted.
+-- Takes one permission and gives the time that it is written down for.  It is never before what is written: clocks of
+-- workers disagree, and the list is sorted.
 local function permit(limits, now)
-  local slack, when = nil, now
+  local when = now
   for _, limit in ipairs(limits) do
-    local half = redis.call('LINDEX', limit[1], math.max(math.floor(limit[2] / 2) - limit[4], 0))
-    local loose = not half or tonumber(half) + 2 * limit[3] <= now
-    slack = math.min(slack or limit[3], loose and math.min(math.floor(limit[3] / 10), SLACK_MS) or 0)
     local newest = redis.call('LINDEX', limit[1], 0)
     if newest and tonumber(newest) > when then when = tonumber(newest) end
   end
-  when = math.max(when, now + (slack or 0))
   for _, limit in ipairs(limits) do
     for _ = 1, limit[4] do redis.call('LPUSH', limit[1], text(when)) end
-    redis.call('LTRIM', limit[1], 0, limit[2] - 1)
+    redis.call('LTRIM', limit[1], 0, 2 * limit[2] - 1) -- more than can be in a window: note_usage() looks back
     redis.call('PEXPIRE', limit[1], limit[3] * 2)
   end
   return when

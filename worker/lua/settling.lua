@@ -29,7 +29,7 @@ local function note_usage(key, units, window, left, sent)
   local newest = tonumber(redis.call('LINDEX', key, 0) or '0')
   local entry = text(math.max(newest, sent))
   for _ = 1, used - low do redis.call('LPUSH', key, entry) end
-  redis.call('LTRIM', key, 0, units - 1)
+  redis.call('LTRIM', key, 0, 2 * units - 1)
   redis.call('PEXPIRE', key, window * 2)
 end
 
