@@ -174,7 +174,6 @@ class Service:
 
     def reply(self, batch_id: str) -> None:
         """Give a done batch's report to the Celery tasks that wait for it; nothing if it is not done."""
-        tasks: Any = self._redis.smembers(keys.awaiting(batch_id))
         try:
             found = self.client.report(batch_id)
         except UnknownBatch:
@@ -182,10 +181,11 @@ class Service:
             return
         if found["state"] not in FINAL_STATES:
             return
+        # Asked after the end was seen: a task that comes later sees it too, and answers for itself.
+        tasks: Any = self._redis.smembers(keys.awaiting(batch_id))
         for task_id in tasks:
             self.answer(task_id, found)
             self._redis.srem(keys.awaiting(batch_id), task_id)
-        # A task that came meanwhile sees the batch done, and answers for itself.
         self._redis.srem(keys.AWAITED, batch_id)
 
     def await_report(self, batch_id: str, task_id: str) -> dict[str, Any] | None:
