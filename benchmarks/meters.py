@@ -13,6 +13,8 @@ from redis import Redis
 
 CPU_OF_A_PROCESS: Final = 2  # CPUCLOCK_SCHED: user and system time of all threads; linux/posix-timers.h
 KIB: Final = 1024
+SLOW_US: Final = 500
+SLOW_KEPT: Final = 10_000
 
 
 def cpu_s(pids: Iterable[int]) -> list[float]:
@@ -43,6 +45,30 @@ def round_trips(redis: Redis) -> int:
     """Give how often Redis has read from a client: a pipeline counts once, a script once, whatever is in it."""
     found: Any = redis.info("stats")
     return int(found["total_reads_processed"])
+
+
+@dataclass(slots=True)
+class Slowest:
+    """The longest script that Redis ran, in milliseconds; 0 if none took ``SLOW_US``."""
+
+    ms: float = 0.0
+
+
+@contextmanager
+def slowest(redis: Redis) -> Iterator[Slowest]:
+    """Find the longest script for as long as the block lasts, by SLOWLOG."""
+    found = Slowest()
+    before: Any = redis.config_get("slowlog-*")
+    redis.config_set("slowlog-log-slower-than", SLOW_US)
+    redis.config_set("slowlog-max-len", SLOW_KEPT)
+    redis.slowlog_reset()
+    try:
+        yield found
+        entries: Any = redis.slowlog_get(SLOW_KEPT)
+        found.ms = max((row["duration"] / 1000 for row in entries if row["command"].startswith(b"EVAL")), default=0.0)
+    finally:
+        for name, value in before.items():
+            redis.config_set(name, value)
 
 
 @dataclass(slots=True)
