@@ -147,7 +147,7 @@ class RedisStore:
         """
         while self._lost:
             account, token, holder = self._lost[-1]
-            self._release(keys=[keys.PREFIX], args=self._release_args(account, token, holder, now_ms))
+            self._release(keys=[keys.PREFIX], args=[account, now_ms, token, holder])
             with suppress(ValueError):  # another thread was faster
                 self._lost.remove((account, token, holder))
 
@@ -203,11 +203,6 @@ class RedisStore:
                 if (limit.name, limit.per_ms) == (usage.limit, usage.per_ms):
                     flat += [limit_key(account, limit), limit.units, limit.per_ms + self._guard(limit), usage.left]
         return flat
-
-    def _release_args(self, name: str, token: str, holder: str, now_ms: int) -> list[Any]:
-        account = self._accounts[name]
-        limits = [part for limit in account.limits for part in (limit_key(account, limit), limit.cost)]
-        return [name, now_ms, token, holder, len(account.limits), *limits]
 
     def _grant(self, account: str, answer: Sequence[Any]) -> Grant:
         claims = (_claim(account, taken[:HEAD], taken[HEAD:]) for taken in answer[2:])

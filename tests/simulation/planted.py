@@ -121,11 +121,11 @@ BUGS: Final = (
     ),
     Bug(
         "a release keeps the permission",
-        {"release": (("redis.call('LREM', ARGV[i], ARGV[i + 1], c[5])", "local _ = i"),)},
+        {"release": (("redis.call('LREM', limit, units, c[5])", "local _ = limit"),)},
     ),
     Bug(
         "a release gives back another's permission too",
-        {"release": (("ARGV[i + 1], c[5])", "ARGV[i + 1] + 1, c[5])"),)},
+        {"release": (("units, c[5])", "units + 1, c[5])"),)},
     ),
     Bug("lost claims are not taken back", patches=((RedisStore, "take_back", lambda self, now_ms: None),)),
     Bug("the account alone pauses, not its IP", patches=((RedisStore, "pause", _pause_account),)),

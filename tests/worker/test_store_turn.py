@@ -1,5 +1,6 @@
 """The store: settling and claiming in one go, answers that are lost, and chunks that are given back unsent."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tasks import keys
 from tasks.drain import leftover
 from tasks.ports import Claim, ClaimKind, Grant, Next, Part, Settled, Settlement, Wait, Why
 from tests.fakes import START_MS, account_of, refs
+from tests.tasks.book import READABLE
 from tests.tasks.lane_model import losing
 from tests.tasks.lanes import BOTH, Lanes, connection_of, standing
 from worker.store import RedisStore, limit_key
@@ -330,6 +332,20 @@ def test_a_query_that_was_not_sent_is_a_query_again_and_no_cancel(lanes: Lanes, 
     assert lanes.settle(query) == NOT_OURS
     assert lanes.settle(again) == LAST
     lanes.sound()
+
+
+def test_a_query_that_was_not_sent_gives_its_own_permission_back(lanes: Lanes) -> None:
+    """It was taken of other limits than a cancel's, and of one that they share another number of units."""
+    own, shared = Limit("reads", Scope.ACCOUNT, 9, LONG_MS, cost=3), replace(LIMIT, cost=1)
+    queries = tuple(replace(one, limits=(own, shared)) for one in READABLE.queries)
+    lanes.use(account_of(replace(READABLE, limits=(LIMIT,), queries=queries), max_orders_per_call=1))
+    query = to_be_read(lanes)
+    windows = [limit_key(lanes.account, limit) for limit in (own, shared)]
+    assert [lanes.redis.llen(window) for window in windows] == [3, 3]
+
+    lanes.store.release(query, lanes.now_ms)
+
+    assert [lanes.redis.llen(window) for window in windows] == [0, 2]
 
 
 def test_a_listing_that_was_not_made_is_no_cancel(lanes: Lanes) -> None:

@@ -54,9 +54,9 @@ local function allowed_at(limits, priority, share, now)
 end
 
 -- Takes one permission and gives the time that it is written down for.  It is never before what is written: clocks of
--- workers disagree, and the list is sorted.
+-- workers disagree, and the list is sorted.  Gives also what it was taken of, for who gives it back: 'key units' in lines.
 local function permit(limits, now)
-  local when = now
+  local when, spent = now, {}
   for _, limit in ipairs(limits) do
     local newest = redis.call('LINDEX', limit[1], 0)
     if newest and tonumber(newest) > when then when = tonumber(newest) end
@@ -65,8 +65,9 @@ local function permit(limits, now)
     for _ = 1, limit[4] do redis.call('LPUSH', limit[1], text(when)) end
     redis.call('LTRIM', limit[1], 0, 2 * limit[2] - 1) -- more than can be in a window: note_usage() looks back
     redis.call('PEXPIRE', limit[1], limit[3] * 2)
+    spent[#spent + 1] = limit[1] .. ' ' .. limit[4]
   end
-  return when
+  return when, table.concat(spent, '\n')
 end
 
 -- Until when the longest of the pauses lasts, whether one is to end with a trial, and the index behind them.
@@ -108,12 +109,13 @@ local function park(id, lane, batch_id, held, now)
   redis.call('ZADD', lane, now + PARKED_MS, id)
 end
 
--- Put a chunk into a holder's hands.
-local function take(id, kind, account, holder, now, permission)
+-- Put a chunk into a holder's hands; *spent* is what its permission was taken of.
+local function take(id, kind, account, holder, now, permission, spent)
   local chunk, token = P .. 'chunk:' .. id, next_token(account, now)
   redis.call('HDEL', chunk, 'seized')
   redis.call('ZADD', P .. 'flights:' .. account, now, id)
-  redis.call('HSET', chunk, 'holder', holder, 'token', token, 'kind', kind, 'permission', text(permission))
+  redis.call('HSET', chunk, 'holder', holder, 'token', token, 'kind', kind, 'permission', text(permission),
+    'spent', spent or '')
   local c = redis.call('HMGET', chunk, 'batch', 'attempts', 'deadline_ms', 'deaths', 'empty_ms')
   local prove = redis.call('HGET', P .. 'batch:' .. c[1], 'prove') or '0'
   return { kind, id, c[1], token, tonumber(c[2]), tonumber(c[3]), permission, tonumber(c[4] or '0'), prove, c[5] or '' }
@@ -191,7 +193,7 @@ local function claim_cancels(a, id, lane, priority, now)
     end
   end
   local kind = live == 0 and 'moot' or deadline <= now and 'late' or 'send'
-  local permission = now
+  local permission, spent = now, nil
   if kind == 'send' then
     if #free == 0 then
       park(id, lane, batch_id, held, now)
@@ -209,14 +211,14 @@ local function claim_cancels(a, id, lane, priority, now)
       park(part, lane, batch_id, held, now)
       redis.call('HSET', chunk, 'places', table.concat(mine, ','))
     end
-    permission = permit(a.limits, now)
+    permission, spent = permit(a.limits, now)
     if redis.call('HGET', P .. 'batch:' .. batch_id, 'state') == 'accepted' then
       redis.call('HSET', P .. 'batch:' .. batch_id, 'state', 'running')
     end
     redis.call('HINCRBY', chunk, 'attempts', 1)
   end
   redis.call('ZREM', lane, id)
-  local taken = take(id, kind, account, a.holder, now, permission)
+  local taken = take(id, kind, account, a.holder, now, permission, spent)
   local spaces = spaces_of(batch_id, places)
   if kind ~= 'send' then
     follow(id, batch_id, held)
@@ -288,7 +290,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
       chosen[#chosen + 1] = i
     end
   end
-  local kind, permission = 'moot', now
+  local kind, permission, spent = 'moot', now, nil
   if #gone > 0 then
     chosen = gone
   elseif listed then
@@ -296,7 +298,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
   else
     local when = allowed_at(query.limits, priority, a.share, now)
     if when > now then return nil, when end
-    kind, permission = 'query', permit(query.limits, now)
+    kind, permission, spent = 'query', permit(query.limits, now)
   end
   local id, own, members, attempts = new_part(batch_id), {}, {}, 0
   for _, i in ipairs(chosen) do
@@ -309,7 +311,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
   redis.call('HSET', chunk, 'batch', batch_id, 'account', account, 'priority', priority, 'places',
     table.concat(own, ','), 'deadline_ms', b[1], 'attempts', attempts) -- goes on where they are canceled again
   redis.call('EXPIRE', chunk, redis.call('TTL', batch))
-  local taken = take(id, kind, account, a.holder, now, permission)
+  local taken = take(id, kind, account, a.holder, now, permission, spent)
   if query and kind == 'query' then taken[10] = query.number end
   for _, i in ipairs(chosen) do
     local flag = string.match(due[i], '!$') or spaces[i]

@@ -21,4 +21,4 @@ end
 local limits = read_limits(next_at)
 local when = allowed_at(limits, priority, tonumber(ARGV[4]), now)
 if when > now then return { 0, when } end
-return { 1, permit(limits, now) }
+return { 1, (permit(limits, now)) }

@@ -1,14 +1,12 @@
--- Give chunks back that were claimed and not sent, with the permissions for cancels.
+-- Give chunks back that were claimed and not sent, each with its permission: from where, and as much as, it was taken.
 -- KEYS  1 prefix
 -- ARGV  1 account   2 now, ms   3 token of the chunk, or ''   4 holder whose every chunk it is ('worker#number'), or ''
---       5 number of limits, then for each: key, units of a call
 -- Gives the number of chunks given back.
 even_if_full()
 local account, now, released = ARGV[1], ARGV[2], 0
-local first, behind = counted(5, 2)
 for _, id in ipairs(redis.call('ZRANGE', P .. 'flights:' .. account, 0, -1)) do
   local chunk = P .. 'chunk:' .. id
-  local c = redis.call('HMGET', chunk, 'holder', 'token', 'priority', 'kind', 'permission', 'batch', 'places')
+  local c = redis.call('HMGET', chunk, 'holder', 'token', 'priority', 'kind', 'permission', 'batch', 'places', 'spent')
   if c[1] == ARGV[4] or c[2] == ARGV[3] then
     released = released + 1
     land(id, account, now)
@@ -23,10 +21,8 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'flights:' .. account, 0, -1)) do
       -- The token is spent: whoever had it settles nothing any more.
       redis.call('HSET', chunk, 'token', next_token(account, tonumber(now)))
     end
-    if c[4] == 'send' then
-      redis.call('HINCRBY', chunk, 'attempts', -1)
-      for i = first, behind - 1, 2 do redis.call('LREM', ARGV[i], ARGV[i + 1], c[5]) end
-    end
+    if c[4] == 'send' then redis.call('HINCRBY', chunk, 'attempts', -1) end
+    for limit, units in string.gmatch(c[8] or '', '([^\n]+) (%d+)') do redis.call('LREM', limit, units, c[5]) end
   end
 end
 return released
