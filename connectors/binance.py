@@ -75,7 +75,7 @@ def _names(place: object, order: OrderRef) -> bool:
 def _order_outcome(order: OrderRef, report: object) -> Outcome:
     word = field(report, "status")
     status = ENDS.get(word, Status.UNKNOWN) if isinstance(word, str) else Status.UNKNOWN
-    message = f"order status {text(word) or 'missing'}" if status is Status.UNKNOWN else None
+    message = text(f"order status {text(word) or 'missing'}") if status is Status.UNKNOWN else None
     order_id = text(field(report, "orderId"))
     return Outcome(
         order, status, Evidence.CANCEL_ANSWER, None, message, quantity(field(report, "executedQty")), order_id

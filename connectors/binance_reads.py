@@ -116,7 +116,7 @@ def _outcome(order: OrderRef, document: object, states: Mapping[str, Status], st
     word = field(document, state)
     status = states.get(word) if isinstance(word, str) else None
     if status is None:
-        message = f"{state} {text(word) or 'missing'}"
+        message = text(f"{state} {text(word) or 'missing'}")
         return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message=message)
     order_id, filled_qty = text(field(document, "orderId")), quantity(field(document, "executedQty"))
     return Outcome(order, status, Evidence.ORDER_QUERY, filled_qty=filled_qty, order_id=order_id)

@@ -121,7 +121,7 @@ def _outcome(order: OrderRef, row: object) -> Outcome:
     word = field(row, "status")
     status = STATES.get(word) if isinstance(word, str) else None
     if status is None:
-        message = f"order status {text(word) or 'missing'}"
+        message = text(f"order status {text(word) or 'missing'}")
         return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message=message)
     filled_qty, asked_qty = quantity(field(row, "executedQuantity")), quantity(field(row, "quantity"))
     if word == "Closed" and filled_qty and asked_qty and Decimal(filled_qty) == Decimal(asked_qty) > 0:

@@ -125,7 +125,7 @@ def _outcome(order: OrderRef, named: list[object]) -> Outcome:
     word, uuid = field(row, "state"), identity(field(row, "uuid"))
     status = ORDER_STATES.get(word) if isinstance(word, str) else None
     if status is None:
-        message = f"order state {text(word) or 'missing'}"
+        message = text(f"order state {text(word) or 'missing'}")
         return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message=message)
     order_id = uuid.lower() if uuid and UUID_FORM.fullmatch(uuid) else None
     filled_qty = quantity(field(row, "executed_volume"))

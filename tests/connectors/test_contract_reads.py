@@ -251,6 +251,13 @@ def test_to_be_unknown_takes_a_question_of_its_own(venue: Venue, one: RecordedRe
     assert all(outcome.evidence is not Evidence.NOT_KNOWN for outcome in one.outcomes) or one.call.max_orders == 1
 
 
+@every_read_of(Query)
+def test_a_long_word_for_a_state_is_cut(venue: Venue, one: RecordedRead) -> None:
+    assert isinstance(one.call, Query)
+    body = re.sub(rb'("(?:state|status|listOrderStatus)":)"[^"]*"', rb'\1"%s"' % (b"x" * 500), one.response.body)
+    sound_query(venue, one.call, one.orders, replace(one.response, body=body))
+
+
 # Cancel-alls
 
 
