@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from connectors.binance_calls import WEIGHT, build, read_usage
+from connectors.binance_calls import WEIGHT, build, read_usage, weighing
 from connectors.binance_orders import ENDS, LISTS, NUMBERED, check_order, exact_value
-from connectors.binance_reads import CANCEL_ALLS, LISTINGS, QUERIES
-from connectors.binance_refusals import CODES, read_refusal
-from connectors.calls import Answer, Request, Response, Stamp
+from connectors.binance_reads import LISTINGS, OPEN_ORDERS, QUERIES
+from connectors.binance_refusals import CODES, read_refusal, read_refusal_of_read
+from connectors.calls import Answer, Request, Response, Stamp, refuse
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from connectors.reading import epoch_ms, field, identity, parse_json, quantity, rows, text
+from connectors.reads import CancelAll
 from connectors.venue import Venue
 
 # Path, and the parameter that the answer's field of the same name repeats.  Both calls take one order, or one list:
@@ -45,6 +46,33 @@ def read_cancel(orders: tuple[OrderRef, ...], response: Response) -> Answer:
     return Answer(outcomes, siblings=_siblings(orders, document) if named else ())
 
 
+def _build_cancel_all(symbol: str | None, credentials: Credentials, stamp: Stamp) -> Request:
+    if not symbol:
+        raise ValueError("a cancel-all needs its symbol")
+    return build("DELETE", OPEN_ORDERS, {"symbol": symbol}, credentials, stamp)
+
+
+def _read_cancel_all(orders: tuple[OrderRef, ...], response: Response) -> Answer:
+    """Read the orders and lists that a symbol's cancel-all has ended; that there were none is an error here.
+
+    Source: https://github.com/ccxt/ccxt/issues/14999, 2026-11-20.
+    """
+    document = parse_json(response.body)
+    if response.status == 200 and isinstance(document, list):
+        return Answer(tuple(_outcome_among(order, document) for order in orders))
+    code, message = text(field(document, "code")), text(field(document, "msg"))
+    if (response.status, code, message) != (400, "-2011", "Unknown order sent."):
+        return refuse(orders, *read_refusal_of_read(response, document))
+    return Answer(tuple(Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, code, message) for order in orders))
+
+
+def _outcome_among(order: OrderRef, documents: list[object]) -> Outcome:
+    """Read the one of *documents* that names *order*: an order object, or a list object."""
+    outcomes = (_outcome(order, document) for document in documents)
+    named = [outcome for outcome in outcomes if outcome.evidence is Evidence.CANCEL_ANSWER]
+    return named[0] if len(named) == 1 else _nameless(order)
+
+
 def read_clock(response: Response) -> int | None:
     """Read the venue's time in milliseconds since the epoch; None if the answer does not tell it."""
     return epoch_ms(field(parse_json(response.body), "serverTime")) if response.status == 200 else None
@@ -59,8 +87,12 @@ def _outcome(order: OrderRef, document: object) -> Outcome:
     places = [document] if order.kind in LISTS else [document, *rows(field(document, "orderReports"))]
     named = [place for place in places if _names(place, order)]
     if len(named) != 1:  # twice is as doubtful as never
-        return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message="the answer does not name this order")
+        return _nameless(order)
     return _list_outcome(order, document) if order.kind in LISTS else _order_outcome(order, named[0])
+
+
+def _nameless(order: OrderRef) -> Outcome:
+    return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message="the answer does not name this order")
 
 
 def _names(place: object, order: OrderRef) -> bool:
@@ -129,6 +161,14 @@ def _siblings(orders: tuple[OrderRef, ...], document: object) -> tuple[Outcome, 
     ends = {kind: set(ENDS.values()) if kind in NUMBERED else {Status.CANCELED} for kind in ADDRESSES}
     return tuple(other for other in others if other.status in ends[other.order.kind])
 
+
+CANCEL_ALLS: Final = (
+    # "Cancels all active orders on a symbol. This includes orders that are part of an order list."  It weighs 1:
+    # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#trading-endpoints, 2026-11-20
+    CancelAll(
+        "open orders of a symbol", per_symbol=True, limits=weighing(1), build=_build_cancel_all, read=_read_cancel_all
+    ),
+)
 
 VENUE: Final = Venue(
     name="binance",

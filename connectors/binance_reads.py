@@ -1,4 +1,4 @@
-"""Binance's calls beside the cancel: what is open, how an order stands, and the end of a whole symbol."""
+"""Binance's reads: what is open, and how an order stands."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from connectors.reading import epoch_ms, field, identity, parse_json, plain, quantity, text
-from connectors.reads import CancelAll, Listing, OpenOrder, Page, Query, Side, unanswered
+from connectors.reads import Listing, OpenOrder, Page, Query, Side, unanswered
 
 OPEN_ORDERS: Final = "/api/v3/openOrders"
 SIDES: Final[Mapping[str, Side]] = MappingProxyType({"BUY": Side.BUY, "SELL": Side.SELL})
@@ -122,22 +122,6 @@ def _outcome(order: OrderRef, document: object, states: Mapping[str, Status], st
     return Outcome(order, status, Evidence.ORDER_QUERY, filled_qty=filled_qty, order_id=order_id)
 
 
-def _build_cancel_all(symbol: str | None, credentials: Credentials, stamp: Stamp) -> Request:
-    return build("DELETE", OPEN_ORDERS, {"symbol": symbol or ""}, credentials, stamp)
-
-
-def _read_cancel_all(response: Response) -> Refusal | None:
-    """Read whether the symbol's orders were canceled; that there were none is an error here, but no refusal.
-
-    Source: https://github.com/ccxt/ccxt/issues/14999, 2026-11-20.
-    """
-    document = parse_json(response.body)
-    if response.status == 200 and isinstance(document, list):
-        return None
-    told = (response.status, text(field(document, "code")), text(field(document, "msg")))
-    return None if told == (400, "-2011", "Unknown order sent.") else read_refusal_of_read(response, document)[0]
-
-
 LISTINGS: Final = (
     # 6 for one symbol, 80 without.  Legs of order lists are rows with their orderListId, so that openOrderList, whose
     # rows have neither side nor quantity, would add nothing.
@@ -155,12 +139,5 @@ QUERIES: Final = (
         weighing(4),
         _build_list_query,
         _read_list_query,
-    ),
-)
-CANCEL_ALLS: Final = (
-    # "Cancels all active orders on a symbol. This includes orders that are part of an order list."  It weighs 1:
-    # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#trading-endpoints, 2026-11-20
-    CancelAll(
-        "open orders of a symbol", per_symbol=True, limits=weighing(1), build=_build_cancel_all, read=_read_cancel_all
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from connectors.calls import Answer, Refusal, RefusalKind, Request, Response, Stamp
+from connectors.calls import Answer, Refusal, RefusalKind, Request, Response, Stamp, refuse
 from connectors.credentials import Credentials
 from connectors.crypto_com_api import ADVANCED, ID_FIELDS, build_call, read_call, window
 from connectors.orders import OrderRef
@@ -108,11 +108,14 @@ def _cancel_all(method: str, units: int, namespace: str | None) -> CancelAll:
         del symbol
         return build_call(method, {}, credentials, stamp)
 
-    def read(response: Response) -> Refusal | None:
+    def read(orders: tuple[OrderRef, ...], response: Response) -> Answer:
         said = read_call(method, response)
-        if said.refusal is None and said.method != method:
-            return Refusal(RefusalKind.UNCERTAIN, message="the answer does not name its method")
-        return said.refusal
+        if said.refusal is not None:
+            return refuse(orders, said.refusal, said.unlisted)
+        if said.method != method:
+            return refuse(orders, Refusal(RefusalKind.UNCERTAIN, message="the answer does not name its method"))
+        # "No result block is returned": the call was queued, and that is all that is said.
+        return Answer(tuple(Outcome(order, Status.ACCEPTED, Evidence.CANCEL_ALL) for order in orders))
 
     return CancelAll(method, False, window(method, units), build, read, namespace)
 

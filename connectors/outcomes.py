@@ -58,6 +58,7 @@ class Evidence(StrEnum):
     CALL_REFUSED = "call refused"  # a definite refusal of the whole call, which names no order
     NO_ANSWER = "no answer"  # nothing that can be read: timeout, 5xx, HTML, an answer without this order
     CANCEL_ANSWER = "cancel answer"  # the answer to the cancel names this very order (by id or by its place)
+    CANCEL_ALL = "cancel-all answer"  # the venue took a cancel of all that was open here; it names no order
     ORDER_QUERY = "order query"  # asked for, the venue names this very order
     LISTING = "listing"  # a listing of open orders shows it
     NOT_KNOWN = "not known"  # asked for this very order by itself, the venue does not know it

@@ -95,14 +95,15 @@ class CancelAll:
     """A venue's own call that cancels every order of one symbol (``per_symbol``), or of the account.
 
     It touches exactly the orders that a listing with the same symbol (or None) shows in ``namespace``, and no
-    other.  ``read`` gives None if the venue took it, else why not; what it canceled is for the listing to say.
+    other.  ``read`` is given orders in its reach and gives one outcome for each of them, in their order, and never
+    raises.  Whatever it says, a listing decides what is still open.
     """
 
     name: str
     per_symbol: bool
     limits: tuple[Limit, ...]
     build: Callable[[str | None, Credentials, Stamp], Request]
-    read: Callable[[Response], Refusal | None]
+    read: Callable[[tuple[OrderRef, ...], Response], Answer]
     namespace: str | None = None
 
 

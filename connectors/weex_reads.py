@@ -8,7 +8,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Stamp
+from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Stamp, refuse
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
@@ -113,16 +113,30 @@ def _cancel_all(kind: str, namespace: str | None, symbol_needed: bool) -> Cancel
         chosen = {"symbol": symbol} if symbol_needed else {}
         return build_call("POST", API.cancel_all_path, {"cancelOrderType": kind, **chosen}, credentials, stamp)
 
-    def read(response: Response) -> Refusal | None:
+    def read(orders: tuple[OrderRef, ...], response: Response) -> Answer:
         said = read_call(response)
         rows = said.payload
-        if _is_success(response, said) and isinstance(rows, list) and all(identity(field(r, "orderId")) for r in rows):
-            return None
-        return refusal_of(response, said)[0]
+        if _is_success(response, said) and isinstance(rows, list):
+            named: dict[str | None, list[bool]] = {}
+            for row in rows:
+                named.setdefault(identity(field(row, "orderId")), []).append(field(row, "success") is True)
+            if None not in named:
+                return Answer(tuple(_taken(order, named.get(order.value, [])) for order in orders))
+        return refuse(orders, *refusal_of(response, said))
 
     name = f"{API.cancel_all_path} {kind}{' of a symbol' if symbol_needed else ''}"
     # Weights 50 and 40, same page.  That it counts as a cancel call is not said, and neither is that it does not.
     return CancelAll(name, symbol_needed, (*CANCEL_CALLS, *weights(uid=50, ip=40)), build, read, namespace)
+
+
+def _taken(order: OrderRef, rows: list[bool]) -> Outcome:
+    """Read the rows of one order in the answer to a cancel-all: "success" says that its cancel was taken."""
+    if not rows:
+        return Outcome(order, Status.UNKNOWN, Evidence.NO_ANSWER, message="the answer does not name this order")
+    if all(rows):
+        return Outcome(order, Status.ACCEPTED, Evidence.CANCEL_ANSWER)
+    message = "the answer names this order without success"
+    return Outcome(order, Status.UNKNOWN, Evidence.CANCEL_ANSWER, message=message)
 
 
 # Weights: https://github.com/discountry/weex-sdk-python (docs/Trade.md), 2026-11-20

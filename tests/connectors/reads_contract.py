@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Stamp
+from connectors.calls import REFUSED_AS, Answer, Limit, Refusal, RefusalKind, Request, Response, Stamp
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
-from connectors.outcomes import Evidence, Outcome, Status
+from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
 from connectors.reading import MESSAGE_LENGTH, parse_json
 from connectors.reads import CancelAll, Listing, OpenOrder, Page, Query, Side
 from connectors.registry import VENUES
@@ -198,6 +198,29 @@ def sound_query(venue: Venue, query: Query, orders: tuple[OrderRef, ...], respon
     return answer
 
 
+def sound_cancel_all(venue: Venue, call: CancelAll, orders: tuple[OrderRef, ...], response: Response) -> Answer:
+    """Read the answer to a cancel of all, and hold it to all that must be true of any: silence ends no order."""
+    answer = call.read(orders, response)
+    words = words_of(parse_json(response.body))
+    assert tuple(outcome.order for outcome in answer.outcomes) == orders
+    for outcome in answer.outcomes:
+        if VERDICTS[outcome.status] is Verdict.GONE:
+            assert outcome.evidence is Evidence.CANCEL_ANSWER
+        if outcome.evidence is Evidence.CANCEL_ANSWER:
+            assert {outcome.order.value, outcome.order.value.lstrip("0") or "0"} & words, "silence is never success"
+        if outcome.status not in {Status.UNKNOWN, Status.NOT_SENT, Status.REJECTED}:
+            assert 200 <= response.status < 300
+            assert answer.refusal is None
+        for word in (outcome.code, outcome.message, outcome.filled_qty, outcome.order_id):
+            assert word is None or (word.isprintable() and 0 < len(word) <= MESSAGE_LENGTH and word.encode()), (
+                venue.name
+            )
+    if answer.refusal:
+        sound_refusal(answer.refusal)
+        assert {outcome.status for outcome in answer.outcomes} == {REFUSED_AS[answer.refusal.kind]}
+    return answer
+
+
 def sound_refusal(refusal: Refusal) -> None:
     """A refusal is stored and printed, and asks for no endless pause."""
     assert refusal.pause_ms is None or 0 <= refusal.pause_ms < 10**12
@@ -240,5 +263,10 @@ def orders_to_query(venue: Venue, query: Query) -> st.SearchStrategy[tuple[Order
     """Ask for one to a full call of orders: made-up ones, or those of a recorded answer to this very query."""
     counts = st.integers(1, min(query.max_orders, 5)) | st.just(query.max_orders)
     made_up = st.builds(orders_of, st.just(venue), st.sampled_from(query.id_kinds), counts)
-    known = [one.orders for one in recorded_reads(venue.name) if one.call is query]
+    known = orders_recorded(venue, query)
     return made_up | st.sampled_from(known) if known else made_up
+
+
+def orders_recorded(venue: Venue, call: Call) -> list[tuple[OrderRef, ...]]:
+    """Give the orders of each recorded answer to this very call."""
+    return [one.orders for one in recorded_reads(venue.name) if one.call is call]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.calls import Limit, Refusal, Request, Response, Stamp
 from connectors.credentials import Credentials
-from connectors.orders import OrderRef
+from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
 from connectors.reading import UNREADABLE, parse_json
 from connectors.reads import CancelAll, Listing, Query
@@ -44,12 +44,13 @@ from tests.connectors.reads_contract import (
     every_query,
     every_read_of,
     limits_of,
+    orders_recorded,
     orders_to_query,
     read_documents_about,
     recorded_reads,
+    sound_cancel_all,
     sound_page,
     sound_query,
-    sound_refusal,
 )
 from tests.connectors.test_contract_requests import IN_CLEAR, secrets_of, spellings, tokens_of
 
@@ -93,7 +94,9 @@ def test_a_recorded_read_is_read_as_it_says(venue: Venue, one: RecordedRead) -> 
         refusal = answer.refusal
         assert answer.outcomes == one.outcomes
     else:
-        refusal = one.call.read(one.response)
+        answer = sound_cancel_all(venue, one.call, one.orders, one.response)
+        refusal = answer.refusal
+        assert answer.outcomes == one.outcomes
     assert (refusal.kind if refusal else None) == one.refusal
 
 
@@ -107,7 +110,7 @@ def test_a_recorded_read_says_where_it_is_from(venue: Venue, one: RecordedRead) 
     keys = {"source", "call", "symbol", "cursor", "orders", "request", "response", "refusal", "page", "outcomes"}
     assert set(one.document) == keys
     assert re.match(r"constructed: \S|(?=.*https://\S).*\b20\d\d-\d\d-\d\d\b", one.document["source"])
-    assert bool(one.orders) == isinstance(one.call, Query)
+    assert bool(one.orders) == (not isinstance(one.call, Listing))
     assert (one.page is not None) == (isinstance(one.call, Listing) and one.refusal is None)
     if isinstance(one.call, Query):
         assert len(one.orders) <= one.call.max_orders
@@ -266,25 +269,60 @@ def test_a_long_word_for_a_state_is_cut(venue: Venue, one: RecordedRead) -> None
 def test_any_bytes_take_a_cancel_all_or_refuse_it(
     venue: Venue, cancel_all: CancelAll, status: int, body: bytes
 ) -> None:
-    refusal = cancel_all.read(Response(status, body))
-    if refusal:
-        sound_refusal(refusal)
-    else:
-        assert parse_json(body) is not UNREADABLE, venue.name
+    answer = sound_cancel_all(venue, cancel_all, orders_of(venue, IdKind.ORDER_ID, 3), Response(status, body))
+    assert answer.refusal or parse_json(body) is not UNREADABLE
+
+
+@every_cancel_all
+@many
+@given(data=st.data())
+def test_any_document_about_its_orders_is_read_soundly(
+    venue: Venue, cancel_all: CancelAll, data: st.DataObject
+) -> None:
+    orders = data.draw(st.sampled_from(orders_recorded(venue, cancel_all)))
+    document = data.draw(read_documents_about(venue))
+    status = data.draw(st.sampled_from((200, 200, 400, 404, 429, 500, 503)))
+    sound_cancel_all(venue, cancel_all, orders, Response(status, json.dumps(document).encode()))
+
+
+@every_read_of(CancelAll)
+@many
+@given(data=st.data())
+def test_a_broken_answer_to_a_cancel_all_is_read_soundly(venue: Venue, one: RecordedRead, data: st.DataObject) -> None:
+    assert isinstance(one.call, CancelAll)
+    document = parse_json(one.response.body)
+    if document is UNREADABLE:
+        return
+    body = json.dumps(data.draw(mutations_of(document))).encode()
+    sound_cancel_all(venue, one.call, one.orders, replace(one.response, body=body))
 
 
 @every_cancel_all
 @pytest.mark.parametrize("status", [200, 204, 404, 429, 500])
 @pytest.mark.parametrize("body", [one for one in NOTHING_SAID if one[:2] not in {b"[[", b"[n", b"[{"}], ids=len)
 def test_a_cancel_all_is_not_taken_in_silence(venue: Venue, cancel_all: CancelAll, status: int, body: bytes) -> None:
-    assert cancel_all.read(Response(status, body))
+    answer = sound_cancel_all(venue, cancel_all, orders_of(venue, IdKind.ORDER_ID, 3), Response(status, body))
+    assert answer.refusal
 
 
 @every_read_of(CancelAll)
 def test_a_cancel_all_is_not_taken_under_another_status(venue: Venue, one: RecordedRead) -> None:
     assert isinstance(one.call, CancelAll)
     for status in (100, 302, 404, 429, 500, 503):
-        assert one.call.read(replace(one.response, status=status)), venue.name
+        answer = sound_cancel_all(venue, one.call, one.orders, replace(one.response, status=status))
+        assert answer.refusal
+
+
+@every_read_of(CancelAll)
+def test_a_cancel_all_says_nothing_of_orders_that_it_does_not_name(venue: Venue, one: RecordedRead) -> None:
+    assert isinstance(one.call, CancelAll)
+    others = orders_of(venue, IdKind.ORDER_ID, len(one.orders))
+    answer = sound_cancel_all(venue, one.call, others, one.response)
+    assert {outcome.evidence for outcome in answer.outcomes} <= {
+        Evidence.CANCEL_ALL,
+        Evidence.CALL_REFUSED,
+        Evidence.NO_ANSWER,
+    }
 
 
 # What goes out

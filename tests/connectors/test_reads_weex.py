@@ -229,7 +229,7 @@ def test_a_rate_limit_of_a_read_pauses_as_one_of_a_cancel() -> None:
     body = b'{"code":"429","msg":"Too many requests"}'
     refusals = [listing.read(Response(429, body), None).refusal for listing in VENUE.listings]
     refusals += [query.read(ORDER, Response(429, body)).refusal for query in VENUE.queries]
-    refusals += [call.read(Response(429, body)) for call in VENUE.cancel_alls]
+    refusals += [call.read(ORDER, Response(429, body)).refusal for call in VENUE.cancel_alls]
 
     assert {(one.kind, one.pause_ms, one.scope) for one in refusals if one} == {
         (RefusalKind.RATE_LIMIT, 10_000, Scope.ACCOUNT)

@@ -232,10 +232,18 @@ def test_a_cancel_all_leaves_what_its_listing_does_not_show(reader: Callable[[st
     one.caller.control.seed(one.caller.account, 3, symbol="LTCBTC", partly=1)
     one.caller.control.seed(one.caller.account, lists=1, symbol="LTCBTC")
     one.caller.control.seed(one.caller.account, 2, symbol="BTCUSDT")
+    refs = {
+        OrderRef(IdKind.ORDER_LIST_ID, row.order_list_id, row.symbol)
+        if row.order_list_id
+        else OrderRef(IdKind.ORDER_ID, row.order_id, row.symbol)
+        for row in one.all_open("LTCBTC").values()
+    }
 
-    for _ in range(2):  # again with nothing open, which Binance words as an error
+    for expected in (Status.CANCELED, Status.UNKNOWN):  # again with nothing open, which Binance words as an error
         request = cancel_all.build("LTCBTC", one.credentials, one.stamp())
-        assert cancel_all.read(one.send(request)) is None
+        answer = cancel_all.read(tuple(refs), one.send(request))
+        assert answer.refusal is None
+        assert [outcome.status for outcome in answer.outcomes] == [expected] * 4
 
     assert one.all_open("LTCBTC") == {}
     assert {order.symbol for order in one.all_open().values()} == {"BTCUSDT"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.calls import Refusal, RefusalKind
+from connectors.calls import Answer, RefusalKind
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Status
 from connectors.reads import CancelAll, OpenOrder, Query
@@ -48,8 +48,9 @@ class Player(Reader):
         response = self.send(self.venue.build_cancel(orders, self.credentials, self.stamp()))
         return [outcome.status for outcome in self.venue.read_cancel(orders, response).outcomes]
 
-    def cancel_all(self, call: CancelAll, symbol: str | None) -> Refusal | None:
-        return call.read(self.send(call.build(symbol, self.credentials, self.stamp())))
+    def cancel_all(self, call: CancelAll, symbol: str | None, *values: str) -> Answer:
+        orders = tuple(OrderRef(IdKind.ORDER_ID, value) for value in values)
+        return call.read(orders, self.send(call.build(symbol, self.credentials, self.stamp())))
 
 
 @pytest.fixture
@@ -132,7 +133,10 @@ def test_a_cancel_all_touches_exactly_what_its_listing_shows(
     symbol = "one_b" if call.per_symbol else None
     chosen = [key for key in seeded if key[0] == call.namespace and symbol in {None, key[1]}]
 
-    assert player.cancel_all(call, symbol) is None
+    taken = set().union(*(orders for key, orders in seeded.items() if key in chosen))
+    answer = player.cancel_all(call, symbol, *taken)
+    assert answer.refusal is None
+    assert [outcome.status for outcome in answer.outcomes] == [Status.ACCEPTED] * len(taken)
 
     expected = set().union(*(orders for key, orders in seeded.items() if key not in chosen))
     assert {order.order_id for order in player.shown()} == expected
@@ -151,7 +155,7 @@ def test_a_wrong_secret_is_refused_and_lists_nothing(play: Callable[[str], Playe
         answer = query.read(orders, player.send(query.build(orders, player.credentials, player.stamp())))
         refusals.append(answer.refusal)
     calls = player.venue.cancel_alls
-    refusals += [player.cancel_all(call, "one_a" if call.per_symbol else None) for call in calls]
+    refusals += [player.cancel_all(call, "one_a" if call.per_symbol else None).refusal for call in calls]
     assert {refusal.kind for refusal in refusals if refusal} == {RefusalKind.CREDENTIALS}
     assert None not in refusals
 
