@@ -21,7 +21,9 @@ from tasks.report import COMPACT
 from tasks.standings import invalid
 
 SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
-LONGEST_CALL_MS: Final = 60_000  # no call takes as long: what a living worker holds for longer, it has lost
+LONGEST_CALL_MS: Final = (
+    60_000  # no call takes as long: what a living worker holds, and asks for no other call, it has lost
+)
 SETTLING_MS: Final = 5_000  # what was seized is settled at once: after so long its watch has failed
 WRITING_MS: Final = 30_000  # past its deadline, a plan may still be being written for this long
 HEAD: Final = 10  # of a claim, what stands before its orders
@@ -304,15 +306,21 @@ class RedisStore:
         return None if planned or state not in {"accepted", "running"} else int(slices or 0)
 
     def permit(self, claim: Claim, limits: tuple[Limit, ...], now_ms: int) -> Permission:
-        """Take the permission for one call for work that is in hands, or say when it is worth asking again."""
-        priority = self._priority(claim.chunk_id)
-        return self.permit_for(claim.account, limits, priority, now_ms)
+        """Take the permission for one call for work that is in hands, or say when it is worth asking again.
 
-    def permit_for(self, name: str, limits: tuple[Limit, ...], priority: Priority, now_ms: int) -> Permission:
+        Either way the work has been held for no time yet: a long listing stays with whoever goes on asking.
+        """
+        priority = self._priority(claim.chunk_id)
+        return self.permit_for(claim.account, limits, priority, now_ms, claim)
+
+    def permit_for(
+        self, name: str, limits: tuple[Limit, ...], priority: Priority, now_ms: int, claim: Claim | None = None
+    ) -> Permission:
         """Take the permission for one call of an account, or say when it is worth asking again."""
         account = self._accounts[name]
         own = limits_of(account, limits)
         args: list[Any] = [name, now_ms, priority.value, self._share, account.max_in_flight]
+        args += [claim.chunk_id, claim.token] if claim else ["", ""]
         args += [len(Scope), *(pause_key(account, scope) for scope in Scope), len(own), *self._windows(account, own)]
         granted, at_ms = self._permit(keys=[keys.PREFIX], args=args)
         late_ms = min((self._guard(limit) for limit in own), default=self._guard_ms) // 2

@@ -2,12 +2,13 @@
 
 import pytest
 
+from connectors.calls import Limit, Scope
 from tasks import keys
 from tasks.drain import leftover
 from tasks.ports import ClaimKind, Settled, Wait, Why
 from tests.fakes import START_MS, refs
 from tests.tasks.lanes import BOTH, Lanes, connection_of
-from worker.store import LONGEST_CALL_MS
+from worker.store import LONGEST_CALL_MS, SETTLING_MS
 
 LAST = Settled(held=True, ended=True)
 
@@ -61,6 +62,35 @@ def test_what_a_living_worker_has_held_for_too_long_is_seized(lanes: Lanes) -> N
 
     assert seized is not None
     assert seized.kind is ClaimKind.SEND
+
+
+def test_whoever_goes_on_asking_for_the_calls_of_its_work_keeps_it(lanes: Lanes) -> None:
+    """A listing of many pages, at a slow limit or over a pause, may take minutes."""
+    lanes.put("b", "a")
+    claim = lanes.claim()
+    lanes.clock.ms += LONGEST_CALL_MS - 1
+    one_a_minute = Limit("pages", Scope.ACCOUNT, units=1, per_ms=60_000)
+    assert lanes.store.permit(claim, (one_a_minute,), lanes.now_ms).use_by_ms is not None
+    lanes.clock.ms += LONGEST_CALL_MS - 1
+    assert lanes.worker("w2").seize(claim.chunk_id, lanes.now_ms) is None
+    assert lanes.store.permit(claim, (one_a_minute,), lanes.now_ms).use_by_ms is None
+    asked_ms = lanes.now_ms
+    lanes.clock.ms += LONGEST_CALL_MS - 1
+    assert lanes.worker("w2").seize(claim.chunk_id, lanes.now_ms) is None
+
+    assert lanes.worker("w2").seize(claim.chunk_id, asked_ms + LONGEST_CALL_MS) is not None
+
+
+def test_who_has_lost_its_work_does_not_keep_it_by_asking(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    claim = lanes.claim()
+    lanes.clock.ms += LONGEST_CALL_MS
+    assert lanes.worker("w2").seize(claim.chunk_id, lanes.now_ms) is not None
+
+    lanes.clock.ms += SETTLING_MS
+    lanes.store.permit(claim, (), lanes.now_ms)
+
+    assert lanes.worker("w3").seize(claim.chunk_id, lanes.now_ms) is not None
 
 
 def test_a_dead_workers_chunk_is_seized_and_may_have_been_sent(lanes: Lanes) -> None:

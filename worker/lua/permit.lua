@@ -7,7 +7,10 @@
 even_if_full()
 local YIELD_MS = 10
 local account, now, priority = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local paused, trial, next_at = read_pauses(6)
+if ARGV[6] ~= '' and redis.call('HGET', P .. 'chunk:' .. ARGV[6], 'token') == ARGV[7] then
+  redis.call('ZADD', P .. 'flights:' .. account, 'XX', now, ARGV[6])
+end
+local paused, trial, next_at = read_pauses(8)
 if paused > now then return { 0, paused } end
 -- What is more urgent goes between any two calls, if there is a place for it: else it waits for this work to end.
 local free = redis.call('ZCARD', P .. 'flights:' .. account) < (trial and 1 or tonumber(ARGV[5]))
