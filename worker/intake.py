@@ -22,6 +22,7 @@ from worker.store import RedisStore
 BLOCK_MS: Final = 1_000
 NO_DOCUMENT: Final = "the entry has no field 'batch' with the document as JSON"
 ABANDONED_MS: Final = 1_000  # an entry this old whose reader is gone is taken over
+SILENT_MS: Final = 600_000  # a reader that is gone for so long is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,11 @@ class Intake:
     hint: Hint
 
     def prepare(self) -> None:
-        """Make the group of readers, once for all workers."""
-        with contextlib.suppress(redis.ResponseError):  # BUSYGROUP: it is there already
+        """Make the group of readers, once for all workers; of one that is there remove those who are gone for good."""
+        try:
             self.client.redis.xgroup_create(keys.INBOX, keys.INBOX_GROUP, id="0", mkstream=True)
+        except redis.ResponseError:  # BUSYGROUP: it is there already
+            self.store.forget_readers(keys.INBOX_GROUP, SILENT_MS)
 
     def run(self, stop: Event) -> None:
         """Read until *stop* is set; Redis' absence is waited out."""

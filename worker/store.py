@@ -45,6 +45,7 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs besid
     "abandon": (),
     "pause": (),
     "resume": (),
+    "readers": (),
 }
 
 
@@ -98,6 +99,7 @@ class RedisStore:
     _abandon: Any
     _pause: Any
     _resume: Any
+    _readers: Any
 
     def publish(self) -> None:
         """Tell the scripts and the readers what they need to know of the accounts."""
@@ -368,6 +370,10 @@ class RedisStore:
         """Give up reading back for a late batch: how many orders, and whether that ended it just now."""
         given_up, ended = self._expire(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS])
         return int(given_up), bool(ended)
+
+    def forget_readers(self, group: str, silent_ms: int) -> int:
+        """Remove the inbox's readers of workers that are gone and have said nothing for so long; gives how many."""
+        return int(self._readers(keys=[keys.PREFIX], args=[group, silent_ms]))
 
     def ready(self, account: str, now_ms: int) -> str | None:
         """Name the highest priority with a chunk of *account* that may be tried now."""

@@ -408,6 +408,42 @@ def test_the_group_of_readers_is_made_once(office: Office) -> None:
     assert [group["name"] for group in groups] == [keys.INBOX_GROUP]
 
 
+@pytest.mark.redis
+def test_readers_that_are_gone_for_good_are_removed(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every start of a worker makes some; one that left an entry behind stays until that is taken over."""
+    office = Office(Lanes(redis_client))
+    for name in ("gone", "left-an-entry", "lives"):
+        reader = office.of(name)
+        office.post(DOCUMENT | {"batch_id": name})
+        redis_client.xreadgroup(keys.INBOX_GROUP, reader.reader, {keys.INBOX: ">"})
+    redis_client.xack(keys.INBOX, keys.INBOX_GROUP, *(pending_of(redis_client, "gone#0")))
+    redis_client.xack(keys.INBOX, keys.INBOX_GROUP, *(pending_of(redis_client, "lives#0")))
+    for name in ("gone", "left-an-entry"):
+        office.lanes.kill(name)
+
+    office.intake.prepare()
+    assert readers(redis_client) == {"gone#0", "left-an-entry#0", "lives#0"}
+    monkeypatch.setattr(intake_module, "SILENT_MS", 0)
+    office.intake.prepare()
+    assert readers(redis_client) == {"left-an-entry#0", "lives#0"}
+
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    office.intake.step()
+    office.intake.prepare()
+    assert readers(redis_client) == {"lives#0", "w1#0"}
+    assert office.state("left-an-entry") == "accepted"
+
+
+def readers(connection: redis.Redis) -> set[str]:
+    found: Any = connection.xinfo_consumers(keys.INBOX, keys.INBOX_GROUP)
+    return {row["name"] for row in found}
+
+
+def pending_of(connection: redis.Redis, reader: str) -> list[str]:
+    found: Any = connection.xpending_range(keys.INBOX, keys.INBOX_GROUP, "-", "+", 10, consumername=reader)
+    return [row["message_id"] for row in found]
+
+
 def test_what_was_posted_before_any_worker_lived_is_taken(office: Office) -> None:
     office.lanes.redis.delete(keys.INBOX)
     office.post(DOCUMENT)
