@@ -107,10 +107,7 @@ service = Service(_settings, _hint, _answer)
 @app.task(name=DRAIN)
 def drain(account: str) -> None:
     """Work on an account's lane for one slice, and pass the hint on if work may be left."""
-    if service.drains.drain(account) and not service.stopping():
-        priority = service.ready(account)
-        if priority is not None:
-            _hint(account, priority)
+    service.work_on(account)
 
 
 @app.task(name=CANCEL_BATCH, bind=True, ignore_result=False, throws=(ValueError,))
@@ -159,7 +156,7 @@ def _serve_metrics(**_: object) -> None:
 def _start(**_: object) -> None:
     sys.setswitchinterval(SWITCH_S)
     try:
-        service.start()
+        service.start([name.removeprefix(QUEUE_PREFIX) for name in app.amqp.queues.consume_from])
     except Exception:  # noqa: BLE001  # as above: the worker would go on without its threads
         get_log().error("worker.not_started", exc_info=True)
         raise WorkerShutdown(1) from None  # whoever watches over processes starts it again

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import redis
 
 from tasks import keys
-from tasks.batch import EVERY_ACCOUNT, Accounts, Batch, Selection
+from tasks.batch import EVERY_ACCOUNT, Accounts, Batch, Priority, Selection
 from tasks.client import Client
 from tasks.clock import Clock
 from tasks.document import load_batch, parse_document
@@ -27,7 +28,10 @@ SILENT_MS: Final = 600_000  # a reader that is gone for so long is removed
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """One of a worker's readers of the inbox; ``reader`` is its name, ``worker#number``."""
+    """One of a worker's readers of the inbox; ``reader`` is its name, ``worker#number``.
+
+    ``begin`` starts work on an account in this process, ``hint`` tells some worker of it.
+    """
 
     client: Client
     store: RedisStore
@@ -36,6 +40,7 @@ class Intake:
     log: Log
     reader: str
     hint: Hint
+    begin: Hint
 
     def prepare(self) -> None:
         """Make the group of readers, once for all workers; of one that is there remove those who are gone for good."""
@@ -123,14 +128,12 @@ class Intake:
         planned = plan(batch, self.accounts)
         calls = Counter(chunk.account for chunk in planned.chunks)
 
-        def hint_all() -> None:
-            """Wake every account, the one that needs most calls first."""
-            for account, _ in calls.most_common():
-                wake(self.hint, account, batch.priority.value, self.log)
+        def wake_all() -> None:
+            self._wake([account for account, _ in calls.most_common()], batch.priority)
 
         submitted_ms = int(known[0])
         self.store.enqueue(
-            batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=now_ms, begun=hint_all
+            batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=now_ms, begun=wake_all
         )
         self.log.info(
             "batch.planned",
@@ -147,8 +150,13 @@ class Intake:
         accounts = sorted(self.accounts if select.accounts == (EVERY_ACCOUNT,) else select.accounts)
         if self.store.enqueue_sweep(batch_id, batch, accounts, submitted_ms, self.clock.now_ms()):
             self.log.info("batch.planned", batch=batch_id, priority=batch.priority.value, accounts=len(accounts))
-        for account in accounts:
-            wake(self.hint, account, batch.priority.value, self.log)
+        self._wake(accounts, batch.priority)
+
+    def _wake(self, accounts: Sequence[str], priority: Priority) -> None:
+        """Have *accounts* worked on, the first one first: here at once, and by other workers as they are told."""
+        for way in (self.begin, self.hint):
+            for account in accounts:
+                wake(way, account, priority.value, self.log)
 
 
 def _document(raw: str | None) -> object:

@@ -34,11 +34,12 @@ class Metered:
     def __init__(self, line: Line, account: str) -> None:
         self._line = line
         self._account = account
+        self._seconds = CALL_SECONDS.labels(account)
 
     def send(self, request: Request, may_send: Callable[[], bool] = always) -> Response:
         """Send *request*.  Raises NotSent, Withheld or MaybeSent as the line does."""
         try:
-            with CALL_SECONDS.labels(self._account).time():
+            with self._seconds.time():
                 response = self._line.send(request, may_send)
         except Withheld:
             CALLS.labels(self._account, "withheld").inc()

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,6 +60,8 @@ class Service:
     _idle: Event = field(init=False, default_factory=Event)
     _patient: redis.Redis = field(init=False)
     _pool: ThreadPoolExecutor | None = field(init=False, default=None)
+    _dispatchers: ThreadPoolExecutor = field(init=False)
+    _priorities: frozenset[str] = field(init=False, default=frozenset())
     _clock: SystemClock = field(init=False, default_factory=SystemClock)
     _worker_id: str = field(init=False)
     _store: RedisStore = field(init=False)
@@ -71,14 +73,16 @@ class Service:
         self._patient = _connect(settings.redis_url, Retry(ExponentialBackoff(cap=1.0, base=0.05), PATIENCE))
         self.client = Client(settings.redis_url, keep_days=settings.keep_days, clock=self._clock)
 
-    def start(self) -> None:
-        """Open the lines, publish the accounts and start the threads."""
+    def start(self, priorities: Collection[str]) -> None:
+        """Open the lines, publish the accounts and start the threads.  Work of *priorities* is begun here at once."""
+        self._priorities = frozenset(priorities)
         settings, log = self.settings, get_log(worker=self._worker_id)
         keep_s = int(settings.keep_days * DAY_S)
         self._beat()
         # A thread for every call that may be in flight: an account whose venue hangs takes no other's.
         callers = sum(account.max_in_flight for account in settings.accounts.values())
         pool = self._pool = ThreadPoolExecutor(max(1, min(callers, MOST_CALLERS)), thread_name_prefix="caller")
+        self._dispatchers = ThreadPoolExecutor(max(1, len(settings.accounts)), thread_name_prefix="dispatcher")
         self.drains = Drains({}, pool, self._clock, log, self._stop)
         store = self._store = RedisStore(
             self._redis,
@@ -96,7 +100,16 @@ class Service:
             drain = Drain(account, store, Metered(line, name), self._clock, log, VenueClock(), self.finish)
             self.drains.accounts[name] = drain
         intakes = [
-            Intake(self.client, store, settings.accounts, self._clock, log, f"{self._worker_id}#{n}", self.hint)
+            Intake(
+                self.client,
+                store,
+                settings.accounts,
+                self._clock,
+                log,
+                f"{self._worker_id}#{n}",
+                self.hint,
+                self._begin,
+            )
             for n in range(READERS)
         ]
         heartbeats = Heartbeats(self.client, log, settings.heartbeats, frozenset(settings.accounts))
@@ -130,6 +143,7 @@ class Service:
         """Wait until calls in flight are settled, then let go of everything."""
         self.stop()
         if self._pool is not None:
+            self._dispatchers.shutdown(wait=True)
             self._pool.shutdown(wait=True)
         self._idle.set()
         for thread in self._threads:
@@ -148,9 +162,23 @@ class Service:
         """Say whether the process is about to end."""
         return self._stop.is_set()
 
-    def ready(self, account: str) -> str | None:
-        """Name the highest priority in which *account* has work now."""
-        return self._store.ready(account, self._clock.now_ms())
+    def work_on(self, account: str) -> None:
+        """Work on an account's lane for one slice, and pass the hint on if work may be left."""
+        if self.drains.drain(account) and not self.stopping():
+            priority = self._store.ready(account, self._clock.now_ms())
+            if priority is not None:
+                self.hint(account, priority)
+
+    def _begin(self, account: str, priority: str) -> None:
+        """Work on *account* without waiting until a hint has gone through Redis, unless others are to do that work."""
+        if priority in self._priorities and not self.stopping():
+            self._dispatchers.submit(self._work_here, account)
+
+    def _work_here(self, account: str) -> None:
+        try:
+            self.work_on(account)
+        except Exception as error:  # noqa: BLE001  # it would be lost in the pool; the watch looks again
+            get_log(worker=self._worker_id).warning("drain.fault", account=account, error=repr(error))
 
     def take(self, document: object, default_id: str) -> Submitted:
         """Take a document in; *default_id* is the batch's id if it names none.  Raises DocumentRefused."""

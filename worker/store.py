@@ -79,6 +79,7 @@ class RedisStore:
         self._guard_ms = guard_ms
         self._share = round(cleanup_share * 1000)
         self._numbers = itertools.count()  # no two claims have the same holder
+        self._constants: dict[str, tuple[Account, list[Any]]] = {}
         # Account, token and holder of what is in our hands without our working on it: a command brought no answer.
         self._lost: list[tuple[str, str, str]] = []
         for name, parts in SCRIPTS.items():
@@ -160,8 +161,15 @@ class RedisStore:
 
     def _claim_args(self, name: str, holder: str, most: int, now_ms: int) -> list[Any]:
         account = self._accounts[name]
-        args: list[Any] = [name, now_ms, holder, most, account.max_in_flight, self._share]
-        args += [len(Scope), *(pause_key(account, scope) for scope in Scope), len(account.limits)]
+        known, constant = self._constants.get(name, (None, []))
+        if known is not account:
+            constant = self._constant(account)
+            self._constants[name] = account, constant
+        return [name, now_ms, holder, most, account.max_in_flight, self._share, *constant]
+
+    def _constant(self, account: Account) -> list[Any]:
+        """Flatten what each claim of an account is told: its pauses, its limits and the venue's queries."""
+        args: list[Any] = [len(Scope), *(pause_key(account, scope) for scope in Scope), len(account.limits)]
         args += self._windows(account, account.limits)
         args.append(len(account.venue.queries))
         for query in account.venue.queries:

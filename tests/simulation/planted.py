@@ -61,8 +61,8 @@ _next_slice = RedisStore._next_slice
 _leftover = drain_module.leftover
 
 
-def _call_without_use_by(self: Drain, claim: Claim, orders: tuple[OrderRef, ...]) -> Attempt:
-    return _call(self, replace(claim, use_by_ms=claim.deadline_ms), orders)
+def _call_without_use_by(self: Drain, claim: Claim, orders: tuple[OrderRef, ...], built: Callable[[], None]) -> Attempt:
+    return _call(self, replace(claim, use_by_ms=claim.deadline_ms), orders, built)
 
 
 def _pause_account(self: RedisStore, account: str, pause: Pause, now_ms: int) -> int | None:

@@ -35,10 +35,10 @@ SURPRISES: Final = frozenset({"drain.fault", "watch.fault", "call.not_built", "i
 class SimDrain(Drain):
     """The product's drain; notes whose call it is, so that the line can tell."""
 
-    def _call(self, claim: Claim, orders: tuple[OrderRef, ...]) -> Attempt:
+    def _call(self, claim: Claim, orders: tuple[OrderRef, ...], built: "Callable[[], None]") -> Attempt:
         line: Any = self.line
         line.worker.world.scheduler.current.notes["claim"] = claim
-        return super()._call(claim, orders)
+        return super()._call(claim, orders, built)
 
 
 @dataclass(slots=True)
@@ -137,7 +137,14 @@ class Worker:
             anything, self.store, self.clock, log, self.name, world.checks.keep_s, world.hint, self._ended, _nothing
         )
         self.intake = Intake(
-            world.checks.client(connection), self.store, world.accounts, self.clock, log, f"{self.name}#0", world.hint
+            world.checks.client(connection),
+            self.store,
+            world.accounts,
+            self.clock,
+            log,
+            f"{self.name}#0",
+            world.hint,
+            lambda account, _priority: self.take_hint(account),
         )
         stop: Any = self.stop
         for work, args in ((watch.run, (stop,)), (self._take_in, ())):

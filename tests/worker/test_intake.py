@@ -33,6 +33,7 @@ class Office:
 
     lanes: Lanes
     hints: list[tuple[str, str]] = field(default_factory=list)
+    begun: list[tuple[str, str]] = field(default_factory=list)
     log: FakeLog = field(default_factory=FakeLog)
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class Office:
             log=self.log,
             reader=f"{name}#0",
             hint=lambda account, priority: self.hints.append((account, priority)),
+            begin=lambda account, priority: self.begun.append((account, priority)),
         )
 
     def post(self, document: object) -> str:
@@ -87,10 +89,35 @@ def test_a_document_becomes_chunks_and_a_hint(office: Office) -> None:
 
     assert office.lanes.statuses("b") == ["pending"] * 3
     assert office.lanes.redis.zcard(keys.lane("main", Priority.KILL)) == 1
-    assert office.hints == [("main", "kill")]
+    assert office.hints == office.begun == [("main", "kill")]
     assert office.waiting() == 0
     assert office.log.named("batch.planned")[0]["orders"] == 3
     office.lanes.sound()
+
+
+def test_work_begins_here_before_anybody_is_told(office: Office) -> None:
+    told: list[str] = []
+    intake = replace(
+        office.intake,
+        begin=lambda account, priority: told.append("begin"),
+        hint=lambda account, priority: told.append("hint"),
+    )
+    office.post(DOCUMENT)
+
+    intake.step()
+
+    assert told == ["begin", "hint"]
+
+
+def test_others_are_told_though_work_cannot_begin_here(office: Office) -> None:
+    def closed(account: str, priority: str) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    office.post(DOCUMENT)
+
+    replace(office.intake, begin=closed).step()
+
+    assert len(office.hints) == 1
 
 
 def test_what_the_client_hands_over_is_planned_once(office: Office) -> None:
