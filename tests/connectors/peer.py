@@ -105,7 +105,7 @@ def answering(*replies: bytes, close: bool = False) -> Callable[[Peer, socket.so
 
 @contextmanager
 def sender(port: int, path: str = "", scheme: str = "http", **options: object) -> Iterator[Transport]:
-    settings = {"pool_size": 2, "monotonic": time.monotonic, "connect_timeout_s": 2.0, "read_timeout_s": 2.0}
+    settings = {"pool_size": 2, "monotonic": time.monotonic, "connect_timeout_s": 10.0, "read_timeout_s": 10.0}
     sending = Transport(f"{scheme}://127.0.0.1:{port}{path}", **(settings | options))  # type: ignore[arg-type]  # of many types
     try:
         yield sending

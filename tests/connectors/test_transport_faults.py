@@ -144,9 +144,7 @@ def test_an_answer_that_is_missing_or_broken_is_maybe_sent(
 
 def test_silence_is_maybe_sent_when_the_time_is_over() -> None:
     with peer(answering(b"", OK)) as venue, sender(venue.port, read_timeout_s=0.2) as sending:
-        before_s = time.monotonic()
         maybe_sent(sending, "TimeoutError")
-        assert time.monotonic() - before_s < 1.5
         assert len(venue.requests) == 1
 
 
@@ -162,7 +160,7 @@ def test_an_answer_that_drips_for_ever_does_not_hold_the_thread(
     def script(peer: Peer, line: socket.socket) -> None:
         peer.read(line)
         line.sendall(start)
-        for _ in range(200):
+        for _ in range(600):  # half a minute
             line.sendall(b"1")
             time.sleep(0.05)
 
@@ -173,20 +171,23 @@ def test_an_answer_that_drips_for_ever_does_not_hold_the_thread(
     ):
         before_s = time.monotonic()
         maybe_sent(sending, "TimeoutError")
-        assert 0.3 < time.monotonic() - before_s < 1.5
+        assert 0.3 < time.monotonic() - before_s < 15
 
 
 def test_silence_after_a_first_part_has_no_more_time_than_silence() -> None:
+    now_s = 0.0
+
     def script(peer: Peer, line: socket.socket) -> None:
+        nonlocal now_s
         peer.read(line)
-        time.sleep(0.4)
+        now_s = 29.9
         line.sendall(OK[:-1])
         peer.read(line)
 
-    with peer(script) as venue, sender(venue.port, read_timeout_s=0.6) as sending:
+    with peer(script) as venue, sender(venue.port, read_timeout_s=30, monotonic=lambda: now_s) as sending:
         before_s = time.monotonic()
         maybe_sent(sending, "TimeoutError")
-        assert time.monotonic() - before_s < 0.9
+        assert time.monotonic() - before_s < 15
 
 
 def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
@@ -216,7 +217,7 @@ def test_the_time_for_an_answer_is_taken_from_the_clock_that_was_given() -> None
         line.sendall(OK[-1:])
         peer.read(line)
 
-    seconds = iter(range(0, 1000, 3))
+    seconds = iter(range(0, 1000, 15))
     with peer(script) as venue, sender(venue.port, monotonic=lambda: float(next(seconds))) as sending:
         maybe_sent(sending, "TimeoutError")
 

@@ -67,7 +67,7 @@ def counted(outcomes: list[dict[str, str]]) -> dict[str, int]:
 def test_a_wrong_account_stops_no_other_of_the_same_venue(stage: Stage) -> None:
     """Also not when it has a great deal more to do, and its batch is more urgent."""
     wrong = [{"order_id": str(n), "symbol": "LTCBTC", "account": "binance-wrong-secret"} for n in range(1, 200)]
-    urgent = stage.client.submit(document(wrong, priority="kill", deadline_s=2))
+    urgent = stage.client.submit(document(wrong, priority="kill", deadline_s=8))
     asked = named(stage.control.seed("binance-other", 10), "binance-other")
 
     report, outcomes = run(stage, document(asked, priority="cleanup"))
@@ -75,7 +75,7 @@ def test_a_wrong_account_stops_no_other_of_the_same_venue(stage: Stage) -> None:
     truth = Truth.of(stage.control, ["binance-other"])
     assert audit(truth, asked, report, outcomes) == []
     assert report["verdict"] == "flat"
-    assert report["done_ms"] - report["submitted_ms"] < 1_900
+    assert report["done_ms"] - report["submitted_ms"] < 7_500
     assert stage.client.wait(urgent, 20)["gone"] == 0
 
 
@@ -140,7 +140,7 @@ def test_a_venue_that_refuses_connections_leaves_orders_that_were_not_sent(stage
     assert set(statuses(outcomes)) == {"not_sent"}
     assert report["verdict"] == "not_flat"
     assert report["calls"] == 0
-    assert report["done_ms"] - report["submitted_ms"] < 6_000
+    assert report["done_ms"] - report["submitted_ms"] < 20_000
     assert stage.control.log() == []
     assert all("nothing was sent" in row["message"] for row in outcomes)
 

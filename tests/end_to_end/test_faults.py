@@ -115,14 +115,14 @@ def events_of(stage: Stage, account: str) -> list[dict[str, str]]:
 
 
 def test_a_rate_limit_of_one_account_stops_no_other(stage: Stage) -> None:
-    stage.control.fault("rate_429", venue="kuna", calls=1, delay_ms=2_000)
+    stage.control.fault("rate_429", venue="kuna", calls=1, delay_ms=6_000)
     asked = [row for venue in VENUES for row in seeded(stage, venue, 2)]
 
     report, outcomes = run(stage, document(asked))
 
     judge(stage, asked, report, outcomes)
     calls = [call for call in stage.control.log() if call["account"] != "kuna-sim"]
-    assert max(call["at_ms"] for call in calls) - report["submitted_ms"] < 1_500
+    assert max(call["at_ms"] for call in calls) - report["submitted_ms"] < 5_500
 
 
 def test_a_rate_limit_that_does_not_end_leaves_orders_that_were_not_sent(stage: Stage) -> None:

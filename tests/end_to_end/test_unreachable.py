@@ -17,8 +17,7 @@ from tests.end_to_end.waiting import until
 
 pytestmark = pytest.mark.processes
 
-MOST_S = 3.0
-START_S = 4.0  # of an interpreter on a busy machine
+MOST_S = 10.0  # by its timeouts it is 3 s; redis-py by itself would take more than 20
 UUID = "6c1eac69-b9bc-4fbf-9982-e9c4641c453f"
 ORDER = {"order_id": UUID, "account": "upbit-sim"}
 COMMANDS = [
@@ -94,7 +93,7 @@ def test_every_command_says_in_time_that_redis_is_frozen(own_stage: Stage) -> No
 
     for done, seconds in found:
         check_said_so(done)
-        assert seconds < MOST_S + START_S
+        assert seconds < MOST_S
 
 
 def test_every_method_of_the_client_raises_in_time(own_stage: Stage, dead_url: str) -> None:

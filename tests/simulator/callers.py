@@ -62,7 +62,7 @@ class Caller:
 
     def send(self, sent: Sent) -> Got:
         parts = urlsplit(self.url)
-        with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)) as connection:
             connection.request(sent.method, self.root + sent.target, sent.body or None, dict(sent.headers))
             response = connection.getresponse()
             return Got(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())

@@ -13,7 +13,7 @@ TIME = b"GET /binance/api/v3/time HTTP/1.1\r\nHost: x\r\n\r\n"
 def talk(url: str, *pieces: bytes) -> bytes:
     """Send *pieces* one by one, and read until the server hangs up."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as client:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             client.sendall(piece)

@@ -38,7 +38,7 @@ class Reader:
         self.credentials = Credentials(**caller.keys)
 
     def send(self, request: Request) -> Response:
-        with closing(http.client.HTTPConnection(self.url.hostname or "", self.url.port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(self.url.hostname or "", self.url.port, timeout=20)) as connection:
             target = self.caller.root + request.target
             connection.request(request.method, target, request.body or None, dict(request.headers))
             answer = connection.getresponse()

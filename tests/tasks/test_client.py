@@ -175,15 +175,15 @@ def test_wait_gives_a_refused_batch_at_once(client: Client) -> None:
 
 def test_wait_wakes_when_the_batch_ends(client: Client, lanes: Lanes) -> None:
     lanes.put("b", "1")
+    started_s = time.monotonic()
     later = threading.Timer(0.2, lambda: lanes.settle(lanes.claim()))
     later.start()
-    started_s = time.monotonic()
 
-    report = client.wait("b", 10)
+    report = client.wait("b", 60)
 
     later.join()
     assert report["verdict"] == "flat"
-    assert 0.1 < time.monotonic() - started_s < 8
+    assert 0.2 <= time.monotonic() - started_s < 30
 
 
 def test_wait_gives_up_in_time_and_the_batch_goes_on(client: Client, lanes: Lanes) -> None:
@@ -193,7 +193,7 @@ def test_wait_gives_up_in_time_and_the_batch_goes_on(client: Client, lanes: Lane
     with pytest.raises(WaitTimeout, match=r"not done after 0\.2 s"):
         client.wait("b", 0.2)
 
-    assert 0.15 < time.monotonic() - started_s < 8
+    assert 0.15 < time.monotonic() - started_s < 30
     assert client.report("b")["state"] == "accepted"
 
 

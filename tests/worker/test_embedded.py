@@ -52,7 +52,7 @@ def answers(url: str) -> bool:
             return False
 
 
-def soon(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:
+def soon(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
