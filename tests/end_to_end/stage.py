@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from unittest.mock import patch
 
+from celery import Celery
 from redis import Redis
 
 from simulator.accounts import CREDENTIALS, made_up
@@ -216,6 +217,22 @@ def simulated(folder: Path, config: Path, redis_url: str, port: int = 0, seed: i
         said = "listening on "
         assert until(lambda: said in process.text() or not process.running()), process.text()
         yield next(line.removeprefix(said) for line in process.text().splitlines() if line.startswith(said))
+
+
+@contextmanager
+def producing(redis_url: str) -> Iterator[Celery]:
+    """Give a producer's own application: it knows an address and a task's name, and nothing of ours.
+
+    Its subscription to results ends with it.  A result that is garbage would else take leave of a Redis that is long
+    gone, whenever it is collected, and the error would be another test's.
+    """
+    with Celery("producer", broker=redis_url, backend=redis_url, set_as_current=False) as app:
+        try:
+            yield app
+        finally:
+            consumer = app.backend.result_consumer
+            consumer.stop()
+            consumer.subscribed_to.clear()
 
 
 def add_account(config: Path, name: str, venue: str, base_url: str, secrets: Mapping[str, str], **more: str) -> None:

@@ -8,7 +8,7 @@ from celery import Celery
 from tasks import keys
 from tasks.errors import DocumentRefused, UnknownBatch
 from tests.end_to_end.batches import document, fresh_id, judge, named, run
-from tests.end_to_end.stage import VENUES, Stage
+from tests.end_to_end.stage import VENUES, Stage, producing
 from tests.end_to_end.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -62,10 +62,8 @@ every_small_one = pytest.mark.parametrize(("fields", "errors"), [c[1:] for c in 
 
 @pytest.fixture(scope="module")
 def celery_app(shared_stage: Stage) -> Iterator[Celery]:
-    url = shared_stage.redis.url
-    app = Celery("producer", broker=url, backend=url, set_as_current=False)
-    yield app
-    app.close()
+    with producing(shared_stage.redis.url) as app:
+        yield app
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 
 from tests.end_to_end.batches import Rows, document, named
-from tests.end_to_end.stage import Stage, staged
+from tests.end_to_end.stage import Stage, producing, staged
 from tests.end_to_end.waiting import until
 from worker.settings import child_environment
 
@@ -47,8 +47,7 @@ def stage(own_stage: Stage) -> Iterator[Stage]:
 
 @pytest.fixture
 def producer(stage: Stage) -> Iterator[Celery]:
-    """An application that knows nothing of ours but two names and an address."""
-    with Celery("producer", broker=stage.redis.url, backend=stage.redis.url, set_as_current=False) as app:
+    with producing(stage.redis.url) as app:
         yield app
 
 

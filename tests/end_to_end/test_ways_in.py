@@ -12,7 +12,7 @@ from celery import Celery
 from tasks.errors import UnknownBatch
 from tests.end_to_end.audit import Truth, audit
 from tests.end_to_end.batches import Document, Rows, document, jsonl, judge, named, run, stranger, what_came_of
-from tests.end_to_end.stage import VENUES, Stage
+from tests.end_to_end.stage import VENUES, Stage, producing
 from tests.end_to_end.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -22,11 +22,8 @@ Way = Callable[[Stage, Document], str]
 
 @pytest.fixture(scope="module")
 def celery_app(shared_stage: Stage) -> Iterator[Celery]:
-    """A producer's own application: it knows an address and a task's name, and nothing of ours."""
-    url = shared_stage.redis.url
-    app = Celery("producer", broker=url, backend=url, set_as_current=False)
-    yield app
-    app.close()
+    with producing(shared_stage.redis.url) as app:
+        yield app
 
 
 def by_stream(stage: Stage, given: Document) -> str:
