@@ -227,6 +227,25 @@ def test_an_account_that_can_never_be_listed_does_not_hold_the_others_up(floor: 
     assert shown(floor)["main"] == "empty"
 
 
+@pytest.mark.parametrize(("theirs", "verdict", "open_there"), [(3, "flat", 0), (4, "unproven", 4)])
+def test_an_account_that_pauses_does_not_hold_the_others_up_and_the_most_holds_for_it_too(
+    floor: Floor, theirs: int, verdict: str, open_there: int
+) -> None:
+    other = floor.also("other")
+    floor.book.put(*"abc")
+    other.book.put(*"defg"[:theirs])
+    floor.sweep(accounts=("main", "other"), max_orders=6, deadline_s=60)
+    floor.lanes.pause(30_000, account="other")
+
+    floor.run(other, until_ms=20_000)
+    assert set(floor.book.states.values()) == {"canceled"}
+    assert "open" in set(other.book.states.values())
+    floor.run(other)
+
+    assert floor.report()["verdict"] == verdict
+    assert list(other.book.states.values()).count("open") == open_there
+
+
 def test_the_most_holds_for_what_appears_later(floor: Floor) -> None:
     floor.book.put(*"abc")
     floor.sweep(max_orders=3, deadline_s=10)
