@@ -98,7 +98,8 @@ class Next(StrEnum):
 class Part:
     """Orders of a chunk, by place, that go on: with which step, and from when on.
 
-    ``namespace`` is where a listing has found them.  Of a sweep ``places`` is since when it is empty, if it is.
+    ``namespace`` is where they are by what was read last ('': among the ordinary ones), or None if that is as it was.
+    Of a sweep ``places`` is since when it is empty, if it is.
     """
 
     places: tuple[int, ...]

@@ -179,11 +179,11 @@ def _parts(going: Iterable[_Going], account: Account) -> tuple[Part, ...]:
             cancel.append(one)
         else:
             read.setdefault((one.step, one.at_ms, one.order.namespace), []).append(one.place)
-    parts = [Part(tuple(places), at_ms, step, space) for (step, at_ms, space), places in read.items()]
+    parts = [Part(tuple(places), at_ms, step, space or "") for (step, at_ms, space), places in read.items()]
     spaces = {one.place: (one.at_ms, one.order.namespace) for one in cancel}
     for places in group(((one.place, one.order) for one in cancel), account):
         at_ms, space = spaces[places[0]]
-        parts.append(Part(places, at_ms, Next.CANCEL, space))
+        parts.append(Part(places, at_ms, Next.CANCEL, space or ""))
     return tuple(parts)
 
 

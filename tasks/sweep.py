@@ -77,7 +77,7 @@ class Sweeper:
 
     def _take(self, claim: Claim, sought: Sought, matching: list[OpenOrder], whole: bool, now_ms: int) -> Settlement:
         settling_ms = self.account.venue.settling_ms
-        refs = dict.fromkeys(_reference(row, self.account) for row in matching)
+        refs = _references(matching, self.account)
         if sought.max_orders is not None:
             tally = self.store.tally(claim, len(refs), sought.max_orders, now_ms)
             if tally is Tally.REFUSED:
@@ -148,6 +148,12 @@ class Sweeper:
     ) -> Settlement:
         number, first_ms = self.calls.number, self.calls.first_ms
         return Settlement(standings, calls=number, again=again, sent_ms=first_ms, well=well, sweep=sweep, swept=swept)
+
+
+def _references(rows: list[OpenOrder], account: Account) -> list[OrderRef]:
+    """Name each order once, in the namespace where it was listed last: one may move while an account is listed."""
+    found = (_reference(row, account) for row in rows)
+    return list({(ref.kind, ref.value, ref.symbol): ref for ref in found}.values())
 
 
 def _reference(row: OpenOrder, account: Account) -> OrderRef:

@@ -29,6 +29,7 @@ WRITING_MS: Final = 30_000  # past its deadline, a plan may still be being writt
 HEAD: Final = 10  # of a claim, what stands before its orders
 STRANGE: Final = "!"
 ELSEWHERE: Final = "~"
+ORDINARY: Final = "-"  # where a part is: in no namespace of its own
 KEEP_EVENTS: Final = keys.EVENTS_KEPT
 SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs beside the library
     "enqueue": (),
@@ -199,7 +200,8 @@ class RedisStore:
             args += [_name(claim.account, ref), standing.text()]
         args.append(len(settlement.again))
         for part in settlement.again:
-            args += [part.step.value, _places(part.places), part.ready_ms, part.namespace or ""]
+            space = ORDINARY if part.namespace == "" else part.namespace or ""
+            args += [part.step.value, _places(part.places), part.ready_ms, space]
         noted = self._noted(account, settlement.usages) if account else []
         return [*args, len(noted) // 4, *noted]
 

@@ -484,3 +484,17 @@ def test_a_listing_lets_a_kill_go_first_though_no_place_is_free(connection: Redi
     assert floor.clock.ms < START_MS + 1_000
     floor.step()
     assert floor.book.asked("cancel") == [["a"]]
+
+
+def test_an_order_that_has_left_its_namespace_is_asked_for_and_canceled_as_an_ordinary_one(floor: Floor) -> None:
+    floor.book.put("a", namespace="plan")
+    floor.book.ends_ms = None
+    floor.cancel("a")
+    floor.run(until_ms=5_000)
+    assert floor.book.asked("plan")
+
+    floor.book.rows["a"] = replace(floor.book.rows["a"], namespace=None)
+    floor.book.ends_ms = 0
+    floor.run()
+
+    assert floor.statuses() == ["canceled"]

@@ -367,6 +367,27 @@ def test_a_sweep_that_is_given_back_goes_on(floor: Floor) -> None:
     assert floor.report()["verdict"] == "flat"
 
 
+def fires_before(floor: Floor, path: str) -> None:
+    """Let the plan order "a" become an ordinary one when *path* is called."""
+
+    def fire(called: str) -> None:
+        if called == path:
+            floor.book.rows["a"] = replace(floor.book.rows["a"], namespace=None)
+
+    floor.book.before = fire
+
+
+def test_an_order_that_moves_while_the_account_is_listed_is_one_order(floor: Floor) -> None:
+    floor.book.put("a", namespace="plan")
+    fires_before(floor, "open")
+    floor.sweep()
+
+    floor.run()
+
+    assert floor.statuses() == ["canceled"]
+    assert floor.report()["verdict"] == "flat"
+
+
 def test_a_sweep_over_no_account_ends_and_is_not_flat(floor: Floor) -> None:
     floor.sweep(accounts=())
 

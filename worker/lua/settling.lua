@@ -7,8 +7,9 @@
 --                12 number of outcomes, then for each: place, standing
 --                then number of siblings, then for each: name ('["account","kind","id","symbol"]'), standing
 --                then number of parts that go on, then for each: step, places ('0,1'), ms from which it may be
---                taken up, namespace or ''.  Step 'cancel': cancel them (again); 'read', 'single', 'unknown', 'listing':
---                read how they stand (modes of proof_key()); 'sweep': list again (places: since when it is empty)
+--                taken up, namespace ('-': none, '': as before).  Step 'cancel': cancel them (again); 'read', 'single',
+--                'unknown', 'listing': read how they stand (modes of proof_key()); 'sweep': list again (places: since
+--                when it is empty)
 --                then number of usages, then for each: limit's key, units, window in ms, units left by the venue's count
 -- Gives 1 if the token was the newest (else the outcomes count, but the chunk is another's), 1 if the batch ended,
 -- and the index behind its last argument.  Orders of the chunk that are in no part are settled.
@@ -65,6 +66,7 @@ local function remember(batch_id, account, learned, now)
   redis.call('PEXPIRE', key, REMEMBERED_MS * 2)
 end
 
+local ORDINARY = '-'
 local MODES = { read = '', single = '?', unknown = '!', listing = '*' }
 
 local function settled(at)
@@ -128,7 +130,9 @@ local function settled(at)
   for i = parts, usages - 1, 4 do
     local step, places, ready, space = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local own = split(places)
-    if space ~= '' then
+    if space == ORDINARY then
+      redis.call('HDEL', P .. 'spaces:' .. batch_id, unpack(own))
+    elseif space ~= '' then
       local flat = {}
       for _, place in ipairs(own) do flat[#flat + 1], flat[#flat + 2] = place, space end
       redis.call('HSET', P .. 'spaces:' .. batch_id, unpack(flat))
