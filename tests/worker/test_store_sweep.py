@@ -388,6 +388,22 @@ def test_an_order_that_moves_while_the_account_is_listed_is_one_order(floor: Flo
     assert floor.report()["verdict"] == "flat"
 
 
+def test_what_a_late_holder_learned_of_a_sweeps_places_is_read_anew(floor: Floor) -> None:
+    """After a Redis that has lost its last second they may be places of other orders."""
+    floor.book.put("a")
+    floor.sweep()
+    floor.step()
+    claim = floor.lanes.claim(floor.lanes.worker("w2"))
+    floor.lanes.kill("w2")
+    seized = floor.lanes.store.seize(claim.chunk_id, floor.clock.ms)
+    assert (claim.kind, seized is not None) == (ClaimKind.SEND, True)
+
+    assert not floor.lanes.settle(claim, Status.CANCELED).held
+
+    floor.lanes.sound()
+    assert floor.statuses() == ["pending"]
+
+
 def test_a_sweep_over_no_account_ends_and_is_not_flat(floor: Floor) -> None:
     floor.sweep(accounts=())
 

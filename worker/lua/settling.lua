@@ -11,8 +11,8 @@
 --                'unknown', 'listing': read how they stand (modes of proof_key()); 'sweep': list again (places: since
 --                when it is empty)
 --                then number of usages, then for each: limit's key, units, window in ms, units left by the venue's count
--- Gives 1 if the token was the newest (else the outcomes count, but the chunk is another's), 1 if the batch ended,
--- and the index behind its last argument.  Orders of the chunk that are in no part are settled.
+-- Gives 1 if the token was the newest (else the chunk is another's; the outcomes count all the same, but not of a
+-- sweep), 1 if the batch ended, and the index behind its last argument.  Orders of the chunk that are in no part are settled.
 
 -- Take over a venue's count of a window where it is higher than ours: somebody else calls with the same key or IP.
 local function note_usage(key, units, window, left, sent)
@@ -89,8 +89,14 @@ local function settled(at)
     drop(id, account)
     return 0, 0, behind
   end
+  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep')
+  local ours = c[1] == token and redis.call('ZSCORE', P .. 'flights:' .. account, id)
+  local told = siblings - 1
+  if not ours and redis.call('HEXISTS', batch, 'sweeps') == 1 then
+    told = outcomes - 1 -- after a Redis that has lost its last second a place of a sweep may be another order's
+  end
   local change, learned, known = {}, {}, {}
-  for i = outcomes, siblings - 1, 2 do
+  for i = outcomes, told, 2 do
     known[#known + 1], known[#known + 2] = ARGV[i], ARGV[i + 1]
     learned[ARGV[i]] = ARGV[i + 1]
   end
@@ -112,8 +118,7 @@ local function settled(at)
     end
   end
 
-  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep')
-  if c[1] ~= token or not redis.call('ZSCORE', P .. 'flights:' .. account, id) then return 0, 0, behind end
+  if not ours then return 0, 0, behind end
   if tonumber(now) > tonumber(redis.call('HGET', batch, 'settled_ms') or '0') then
     redis.call('HSET', batch, 'settled_ms', now)
   end
