@@ -1,6 +1,7 @@
 """Play schedules: ``python -m tests.simulation --seed 7 --verbose``."""
 
 import argparse
+import os
 import time
 from multiprocessing import Pool
 
@@ -18,7 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay one schedule")
     parser.add_argument("--verbose", action="store_true", help="with --seed: tell all that happens")
     parser.add_argument("--seeds", default="0..999999", help="play many: FIRST..LAST")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; by default one for each core")
     parser.add_argument("--planted", action="store_true", help="say how many seeds each planted bug takes")
     given = parser.parse_args()
     if given.seed is not None:
@@ -41,9 +42,10 @@ def one(seed: int, verbose: bool) -> int:
 
 def many(first: int, last: int, jobs: int) -> int:
     """Play a window of seeds."""
-    started, broken = time.monotonic(), 0
+    started, broken, audited = time.monotonic(), 0, 0
     with Pool(jobs) as pool:
-        for number, (seed, faults) in enumerate(pool.imap_unordered(play, range(first, last + 1), 50), 1):
+        for number, (seed, faults, orders) in enumerate(pool.imap_unordered(play, range(first, last + 1), 50), 1):
+            audited += orders
             if faults:
                 broken += 1
                 if broken <= SHOWN:
@@ -51,7 +53,8 @@ def many(first: int, last: int, jobs: int) -> int:
             if number % 10_000 == 0:
                 print(f"{number} played, {broken} broken", flush=True)
     number, took_s = last - first + 1, time.monotonic() - started
-    print(f"seeds {first}..{last}: {broken} of {number} broken; {number / took_s * 60:.0f} a minute")
+    rate = number / took_s * 60
+    print(f"seeds {first}..{last}: {broken} of {number} broken, {audited} orders audited; {rate:.0f} a minute")
     return int(bool(broken))
 
 

@@ -2,29 +2,33 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from connectors.calls import Limit, RefusalKind
 from connectors.outcomes import VERDICTS, Status, Verdict
 from tasks import keys
-from tasks.batch import PRIORITIES, Account, Priority
+from tasks.batch import EVERY_ACCOUNT, PRIORITIES, Account, Priority
 from tasks.client import Client, script
 from tasks.drain import DEADLY
 from tasks.fold import GONE, Standing
 from tasks.plan import plan
-from tasks.ports import Claim
+from tasks.ports import Claim, ClaimKind
+from tasks.report import report
 from tasks.retry import LONGEST_PAUSE_MS
 from tests.simulation.connection import Connection, pairs
 from tests.simulation.threads import SimClock, Thread
-from tests.simulation.venue import Call
+from tests.simulation.venue import Call, Reads, Truth
 from worker.store import LONGEST_CALL_MS, SETTLING_MS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 EVERY: Final = 3  # the structure is looked at after every third script, for speed
+TWICE: Final = 2  # an order is shown open so often before it is canceled again
+WORK: Final = frozenset({"send", "query", "list", "sweep"})
+SURE: Final = frozenset({Status.REJECTED, Status.INVALID})
 NOT_EXECUTED: Final = frozenset({"rate_limit", "unavailable", "clock", "credentials", "reference"})
 
 
@@ -46,6 +50,17 @@ class Granted:
     released: bool = False
     left: bool = False
     since_ms: int = 0  # by the true clock
+    limits: tuple[Limit, ...] = ()  # of the call that it permits
+
+
+@dataclass(slots=True)
+class Round:
+    """One listing of a sweep: when it was made, by the true clock, and what it showed that matches."""
+
+    token: int
+    from_ms: int
+    to_ms: int
+    found: int = 0
 
 
 @dataclass(slots=True)
@@ -68,7 +83,12 @@ class Checks:
     trials: set[str] = field(default_factory=set)
     usage_noted: bool = False
     scripts: int = 0
-    arrived_after_loss: bool = False
+    best: dict[tuple[str, str], int] = field(default_factory=dict)  # strength of what was learned of an order
+    open_reads: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    canceled: dict[tuple[str, str], Call] = field(default_factory=dict)  # the last cancel of an order
+    rounds: dict[str, list[Round]] = field(default_factory=lambda: defaultdict(list))
+    swept: set[tuple[str, str]] = field(default_factory=set)
+    audited: int = 0
 
     def client(self, connection: Connection) -> Client:
         """Make a client over *connection*, without one of its own."""
@@ -109,15 +129,28 @@ class Checks:
                 self._released(args, found)
             case "pause":
                 self._paused(args, found)
+            case "permit" if found[0]:
+                self._page_permitted(args, found[1])
         if self.scripts % EVERY == self.world.seed % EVERY:
             for text in self.world.redis.faults(self.world.lost_from_ms is not None):
                 self.fault(f"after {name}: {text}")
 
-    def _windows(self, account: Account) -> list[tuple[Limit, tuple[str, str, int], int]]:
-        found = []
-        for limit, key in self.world.exchange.windows(account):
-            found.append((limit, key, limit.per_ms + max(self.guard_ms, limit.per_ms // 50)))
-        return found
+    def _windows(
+        self, account: Account, limits: tuple[Limit, ...] | None = None
+    ) -> list[tuple[Limit, tuple[str, str, int], int]]:
+        """Give limits (or all that calls of *account* count in) with their windows, and how long these are held."""
+        if limits is None:
+            every = (*account.limits, *self.world.exchange.kind.limits)
+            limits = tuple({(limit.name, limit.per_ms): limit for limit in every}.values())
+        return [
+            (limit, key, limit.per_ms + max(self.guard_ms, limit.per_ms // 50))
+            for limit, key in self.world.exchange.windows(account, limits)
+        ]
+
+    def _use_within_ms(self, account: Account, limits: tuple[Limit, ...]) -> int:
+        """Say how long after its permission a call may leave."""
+        guards = (window_ms - limit.per_ms for limit, _, window_ms in self._windows(account, limits))
+        return min(guards, default=self.guard_ms) // 2
 
     def _granted(self, args: Sequence[Any], found: Any) -> None:
         world = self.world
@@ -134,17 +167,32 @@ class Checks:
             fields = world.command("HMGET", keys.chunk(chunk), "attempts", "token", "holder")
             if fields[1] != token or fields[2] != holder:
                 self.fault(f"the claim of {chunk} is not written: {fields}")
-            if kind == "send":
-                if int(fields[0] or 0) != attempt or attempt < 1:
-                    self.fault(f"the attempt {attempt} at {chunk} is not noted: {fields[0]}")
-                self._permitted(account, grant, chunk)
+            if kind == "send" and (int(fields[0] or 0) != attempt or attempt < 1):
+                self.fault(f"the attempt {attempt} at {chunk} is not noted: {fields[0]}")
+            if kind in {"send", "query"}:
+                priority = world.command("HGET", keys.chunk(chunk), "priority")
+                grant.limits = account.limits if kind == "send" else world.exchange.kind.limits
+                self._permitted(account, grant, priority)
+                self._has_a_place(account, priority)
+            if kind in WORK:
                 last = grant
         if last is not None:
             priority = world.command("HGET", keys.chunk(last.chunk), "priority")
             for higher in PRIORITIES[: PRIORITIES.index(Priority(priority))]:
-                waiting = world.command("ZRANGEBYSCORE", keys.lane(account.name, higher), "-inf", now_ms)
-                if waiting:
-                    self.fault(f"{waiting[0]} ({higher}) waits while {last.chunk} ({priority}) is sent")
+                for lane in (keys.lane(account.name, higher), keys.proof_lane(account.name, higher)):
+                    waiting = world.command("ZRANGEBYSCORE", lane, "-inf", now_ms)
+                    if waiting:
+                        self.fault(f"{waiting[0]} ({higher}) waits while {last.chunk} ({priority}) is sent")
+
+    def _page_permitted(self, args: Sequence[Any], permission_ms: int) -> None:
+        """Note the permission for one page of a listing; it is that of the thread that asked for it."""
+        thread = self.world.scheduler.current
+        assert thread is not None
+        account = self.world.accounts[args[0]]
+        grant = Granted("", "", account.name, 0, "page", args[1], permission_ms, (), "")
+        grant.limits = self.world.exchange.kind.limits
+        self._permitted(account, grant, args[2])
+        thread.notes["page"] = grant
 
     def _note_token(self, grant: Granted) -> None:
         if (grant.account, grant.token) in self.tokens and self.world.weather.strict:
@@ -153,18 +201,20 @@ class Checks:
         self.newest[grant.chunk] = grant.token
         self.grants[grant.chunk, grant.token] = grant
 
-    def _permitted(self, account: Account, grant: Granted, chunk: str) -> None:
-        world = self.world
-        priority = world.command("HGET", keys.chunk(chunk), "priority")
+    def _has_a_place(self, account: Account, priority: str) -> None:
         share = self.share if priority == Priority.CLEANUP else 1.0
-        flights = world.command("ZCARD", keys.flights(account.name))
+        flights = self.world.command("ZCARD", keys.flights(account.name))
         most = max(1, int(account.max_in_flight * share))
         if flights > most:
             self.fault(f"{flights} calls of {account.name} are in flight for {priority}, allowed are {most}")
         if account.name in self.trials and flights > 1:
             self.fault(f"{flights} calls of {account.name} are in flight during a trial")
+
+    def _permitted(self, account: Account, grant: Granted, priority: str) -> None:
+        world = self.world
+        share = self.share if priority == Priority.CLEANUP else 1.0
         when = grant.permission_ms
-        for limit, key, window_ms in self._windows(account):
+        for limit, key, window_ms in self._windows(account, grant.limits):
             entries = self.permissions[key]
             entries[:] = [one for one in entries if one[0] > when - 2 * window_ms and not one[1].released]
             entries += [(when, grant)] * limit.cost
@@ -192,6 +242,7 @@ class Checks:
         at += 1 + 2 * args[at]
         at += 1 + 2 * args[at]
         parts = args[at]
+        steps = [(args[i], args[i + 1]) for i in range(at + 1, at + 1 + 4 * parts, 4)]
         at += 1 + 4 * args[at]
         self.usage_noted |= bool(args[at])
         at += 1 + 4 * args[at]
@@ -204,17 +255,78 @@ class Checks:
             self.newest.pop(chunk, None)
             self._nobody_waits_for_nobody(account)
             grant = self.grants.get((chunk, token))
-            if grant and grant.deaths >= DEADLY and len(grant.places) > 1 and parts == 1:
+            if grant and grant.kind == "send" and grant.deaths >= DEADLY and len(grant.places) > 1 and parts == 1:
                 self.fault(f"{chunk} is not halved after {grant.deaths} deaths")
-        elif newest == token and self.world.command("EXISTS", keys.batch(batch)):
+            if args[10]:
+                self._swept_by(chunk, batch, account, token)
+            if grant and grant.kind in {"query", "list"}:
+                for step, places in steps:
+                    if step == "cancel":
+                        self._canceled_again(batch, account, places)
+        elif newest == token and self.world.command("HGET", keys.batch(batch), "state") not in {None, "refused"}:
             self.fault(f"{chunk} is not settled with its newest token {token}")
         for place, standing in zip(standings[::2], standings[1::2], strict=True):
             stored = self.world.command("HGET", keys.outcomes(batch), place)
+            if not found[0] and self.world.batches[batch].select is not None:
+                continue  # its place may be another order's after a lost second
             if stored is None and self.world.command("EXISTS", keys.batch(batch)):
                 self.fault(f"what was learned of {place} of {batch} is not written")
             elif stored and Standing.read(stored).strength < Standing.read(standing).strength:
                 self.fault(f"the outcome of {place} of {batch} is weaker than what was learned: {stored}")
+            if stored:
+                strength = Standing.read(stored).strength
+                if strength < self.best.get((batch, place), 0):
+                    self.fault(f"the outcome of {place} of {batch} is weaker than before: {stored}")
+                self.best[batch, place] = strength
         return at
+
+    def _canceled_again(self, batch: str, account: str, places: str) -> None:
+        """Look whether orders that go back to be canceled were shown open twice, once at least since their cancel."""
+        world = self.world
+        if not world.weather.strict or world.lost_from_ms is not None:
+            return
+        for order in world.command("HMGET", keys.orders(batch), *places.split(",")):
+            name = account, world.exchange.find(account, json.loads(order)[2]).value
+            call = self.canceled.get(name)
+            since_ms = call.left_ms if call else 0
+            if not [at_ms for at_ms in self.open_reads[name] if at_ms >= since_ms]:
+                self.fault(f"{name[1]} is canceled again by {batch}, and was not shown open since its last cancel")
+            elif len(self.open_reads[name]) < TWICE:
+                self.fault(f"{name[1]} is canceled again by {batch}, and was shown open only once")
+
+    def _covered(self, batch: str, account: str) -> list[Truth]:
+        """Give the orders of an account that a sweep covers."""
+        select = self.world.batches[batch].select
+        assert select is not None
+        orders = self.world.exchange.orders.items()
+        return [
+            truth
+            for (name, _), truth in orders
+            if name == account and select.symbol in {None, truth.symbol} and select.side in {None, truth.side}
+        ]
+
+    def _swept_by(self, chunk: str, batch: str, account: str, token: int) -> None:
+        """Hold a sweep that says it is done against what was open at its last listing."""
+        world, rounds = self.world, self.rounds[chunk]
+        if (batch, account) in self.swept and world.lost_from_ms is None:
+            self.fault(f"{account} is swept by {batch} a second time")
+        self.swept.add((batch, account))
+        if not rounds or rounds[-1].token != token:
+            self.fault(f"FALSE: {account} is swept by {batch} without a listing")
+            return
+        last, lag_ms = rounds[-1], world.lag_ms
+        for truth in self._covered(batch, account):
+            moved = truth.fires_ms is not None and last.from_ms - lag_ms <= truth.fires_ms <= last.to_ms
+            if not moved and truth.open_throughout(last.from_ms - lag_ms, last.to_ms):
+                self.fault(f"FALSE: {account} is swept by {batch}, and {truth.value} is open")
+        if world.lost_from_ms is not None or not world.weather.strict:
+            return
+        settling_ms = world.exchange.kind.settling_ms
+        empty = [one for one in rounds[:-1] if one.to_ms <= last.from_ms - settling_ms + 5]
+        if last.found or not empty:
+            self.fault(f"{account} is swept by {batch} after one empty listing: {rounds}")
+        elif any(one.found for one in rounds[rounds.index(empty[-1]) :]):
+            self.fault(f"{account} is swept by {batch}, and a listing in between has shown orders: {rounds}")
 
     def _nobody_waits_for_nobody(self, account: str) -> None:
         """Look for chunks that wait for another's answer, though nobody has their orders in hands."""
@@ -226,6 +338,8 @@ class Checks:
                 if int(world.command("ZSCORE", lane, chunk)) < world.scheduler.now_ms + LONGEST_PAUSE_MS + 3_000:
                     continue
                 batch, places = world.command("HMGET", keys.chunk(chunk), "batch", "places")
+                if not places:
+                    continue  # a sweep waits for its time
                 orders = world.command("HMGET", keys.orders(batch), *places.split(","))
                 if not any(f'"{json.loads(order)[2]}"' in held for order in orders):
                     self.fault(f"{chunk} waits for an order that nobody has in hands")
@@ -256,6 +370,8 @@ class Checks:
         for (chunk, its_token), grant in self.grants.items():
             named = str(its_token) == token or (holder and grant.holder == holder)
             if grant.account == account and named and self.newest.get(chunk) == its_token:
+                if self.world.command("HGET", keys.batch(grant.batch), "state") == "refused":
+                    continue  # its chunks are dropped
                 released += 1
                 grant.released = True
                 del self.newest[chunk]
@@ -312,34 +428,42 @@ class Checks:
         self.bans.clear()
         self.trials.clear()
         self.flying.clear()
+        self.best.clear()
 
     # calls
 
-    def leaves(self, call: Call, worker_ms: int) -> None:
+    def leaves(self, call: Call, worker_ms: int, thread: Thread) -> None:
         """Look at a call that leaves now."""
         world = self.world
         if world.only_compared:
             return
         claim: Claim = call.claim
         grant = self.grants.get((claim.chunk_id, claim.token))
-        if grant is None or grant.kind != "send":
-            self.fault(f"{claim.chunk_id} is sent without a claim")
+        if call.kind == "list":
+            grant = thread.notes.pop("page", None)
+        if grant is None or grant.kind != {"cancel": "send", "query": "query", "list": "page"}[call.kind]:
+            self.fault(
+                f"{claim.chunk_id} is sent without a claim" if call.kind != "list" else "a page has no permission"
+            )
             return
         if grant.released:
             self.fault(f"{claim.chunk_id} is sent after it was given back")
         if grant.left:
             self.fault(f"{claim.chunk_id} is sent twice with one claim")
         grant.left = True
-        smallest = min(
-            (window - limit.per_ms for limit, _, window in self._windows(call.account)), default=self.guard_ms
-        )
-        if worker_ms >= grant.permission_ms + smallest // 2:
+        if worker_ms >= grant.permission_ms + self._use_within_ms(call.account, call.limits):
             self.fault(f"{claim.chunk_id} leaves {worker_ms - grant.permission_ms} ms after its permission")
         batch = world.batches[claim.batch_id]
         deadline_ms = world.submitted_ms.get(claim.batch_id, call.left_ms) + int(batch.deadline_s * 1000)
         if world.weather.strict and world.lost_from_ms is None and call.left_ms > deadline_ms + 60:
             self.fault(f"{claim.chunk_id} leaves {call.left_ms - deadline_ms} ms after the deadline")
-        for one in call.ids:
+        if call.kind == "cancel":
+            self._cancel_leaves(call)
+
+    def _cancel_leaves(self, call: Call) -> None:
+        world = self.world
+        claim: Claim = call.claim
+        for sent, one in zip(call.ids, call.names, strict=True):
             order = call.account.name, one
             other = self.flying.get(order)
             if other is not None and not other.over and self.newest.get(other.claim.chunk_id) == other.claim.token:
@@ -347,14 +471,37 @@ class Checks:
                     f"{one} of {order[0]} is sent by {claim.chunk_id} while {other.claim.chunk_id} has it in flight"
                 )
             self.flying[order] = call
-            truth = world.exchange.orders[order]
+            truth = world.exchange.find(*order)
+            self.canceled[order[0], truth.value] = call
             earlier = self.calls[claim.batch_id, f"{order[0]}|{one}"]
             doubtful = [c for c in earlier if not c.definite and not self._forgotten(c)]
-            if truth.kind.value == "client_order_id" and doubtful:
+            if truth.kind.value == "client_order_id" and sent == truth.value and doubtful:
                 self.fault(
                     f"{one}, a name that may be used again, is sent again by {claim.chunk_id} though it may be gone"
                 )
             earlier.append(call)
+
+    def shown(self, call: Call, document: Mapping[str, Any]) -> None:
+        """Note what the venue shows to a read, at the time when it does."""
+        now_ms, account = self.world.scheduler.now_ms, call.account.name
+        for one, row in document.get("rows", {}).items():
+            if row[0] == "open":
+                self.open_reads[account, self.world.exchange.find(account, one).value].append(now_ms)
+        if "open" not in document:
+            return
+        rows = [self.world.exchange.find(account, row["id"]) for row in document["open"]]
+        for truth in rows:
+            self.open_reads[account, truth.value].append(now_ms)
+        claim: Claim = call.claim
+        batch = self.world.batches[claim.batch_id]
+        if claim.kind is not ClaimKind.SWEEP or batch.select is None:
+            return
+        rounds = self.rounds[claim.chunk_id]
+        if not rounds or rounds[-1].token != claim.token:
+            rounds.append(Round(claim.token, now_ms, now_ms))
+        rounds[-1].to_ms = now_ms
+        covered = self._covered(claim.batch_id, account)
+        rounds[-1].found += sum(any(truth is one for one in covered) for truth in rows)
 
     def _forgotten(self, call: Call) -> bool:
         """Whether Redis has lost what was noted of a call, or what it taught."""
@@ -376,7 +523,7 @@ class Checks:
     def breached(self, call: Call, limits: list[str]) -> None:
         """Look at a call that comes too early for its venue."""
         world = self.world
-        others = any(key in world.exchange.outsiders for _, key in world.exchange.windows(call.account))
+        others = any(key in world.exchange.outsiders for _, key in world.exchange.windows(call.account, call.limits))
         if world.weather.strict and not others and world.lost_from_ms is None:
             self.fault(f"{call.claim.chunk_id} of {call.worker} breaches {', '.join(limits)}")
 
@@ -391,7 +538,7 @@ class Checks:
             self._batch_at_the_end(batch_id)
         left = [
             f"{keys.PREFIX}{name}"
-            for name in ("busy:", "followers:", "flights:", "lane:", "chunk:", "names:", "chunks:")
+            for name in ("busy:", "followers:", "flights:", "lane:", "chunk:", "names:", "chunks:", "proof:", "spaces:")
         ]
         for key in world.command("KEYS", f"{keys.PREFIX}*"):
             if key.startswith(tuple(left)) or key == keys.DEADLINES:
@@ -400,6 +547,10 @@ class Checks:
     def _batch_at_the_end(self, batch_id: str) -> None:
         world = self.world
         batch = pairs(world.command("HGETALL", keys.batch(batch_id)))
+        asked_for = world.batches[batch_id]
+        if asked_for.select is not None and batch.get("state") == "refused":
+            self._refused_at_the_end(batch_id, asked_for.max_orders)
+            return
         if batch.get("state") != "done":
             self.fault(f"{batch_id} has not ended: {batch.get('state')}, {batch.get('left')} left")
             return
@@ -407,6 +558,15 @@ class Checks:
         known = pairs(world.command("HGETALL", keys.outcomes(batch_id)))
         asked = {f"{o.account}|{o.ref.value}" for o in plan(world.batches[batch_id], world.accounts).orders}
         written = {"|".join((json.loads(order)[0], json.loads(order)[2])) for order in orders.values()}
+        self.audited += len(orders)
+        if asked_for.max_orders is not None and len(orders) > asked_for.max_orders:
+            self.fault(f"{batch_id} has {len(orders)} orders, and at most {asked_for.max_orders} are allowed")
+        if report(batch)["verdict"] == "flat" and asked_for.select is not None:
+            accounts = world.accounts if asked_for.select.accounts == (EVERY_ACCOUNT,) else asked_for.select.accounts
+            if not_swept := [name for name in accounts if (batch_id, name) not in self.swept]:
+                self.fault(f"FALSE: {batch_id} is flat, and {not_swept} are not swept")
+        deadline_ms = int(batch["submitted_ms"]) + int(asked_for.deadline_s * 1000)
+        early = world.weather.strict and int(batch["done_ms"]) < deadline_ms - 10
         if asked - written:
             self.fault(f"{batch_id} has lost the orders {sorted(asked - written)}")
         for place, order in orders.items():
@@ -414,28 +574,56 @@ class Checks:
             if place not in known:
                 self.fault(f"{value} of {batch_id} has no outcome")
             elif value != "invalid":
-                self._order_at_the_end(batch_id, account, value, Standing.read(known[place]))
+                standing = Standing.read(known[place])
+                self._order_at_the_end(batch_id, account, value, standing)
+                if early:
+                    self._ended_early(batch_id, account, value, standing)
             elif Standing.read(known[place]).status is not Status.INVALID:
                 self.fault(f"{value} of {batch_id} is {known[place]}")
 
+    def _refused_at_the_end(self, batch_id: str, most: int | None) -> None:
+        if most is None:
+            self.fault(f"{batch_id} is refused, and has no most")
+        for (batch, name), calls in self.calls.items():
+            if batch == batch_id and calls and self.world.lost_from_ms is None:
+                self.fault(f"{batch_id} is refused, and {name} was sent")
+
+    def _ended_early(self, batch_id: str, account: str, value: str, standing: Standing) -> None:
+        """Look whether an order that can be read back was left in doubt before the deadline."""
+        world = self.world
+        truth = world.exchange.find(account, value)
+        proved = world.batches[batch_id].prove and world.exchange.kind.reads is not Reads.NONE
+        deadly = world.weather.poison and standing.status is Status.UNKNOWN  # whose neighbors it was, it may be as well
+        if proved and not deadly and standing.strength < GONE and standing.status not in SURE:
+            self.fault(f"{value} of {batch_id} is {standing.status}, and its deadline has not come")
+        covered = world.batches[batch_id].select is None or truth in self._covered(batch_id, account)
+        if not covered:
+            self.fault(f"{value} is canceled by {batch_id}, and is not covered by it")
+
     def _order_at_the_end(self, batch_id: str, account: str, value: str, standing: Standing) -> None:
         world = self.world
-        truth = world.exchange.orders[account, value]
+        truth = world.exchange.find(account, value)
         status = standing.status
         calls = self.calls[batch_id, f"{account}|{value}"]
         if (standing.strength >= GONE) != (VERDICTS[status] is Verdict.GONE):
             self.fault(f"{value} of {batch_id} is {status} with strength {standing.strength}")
         if VERDICTS[status] is Verdict.GONE:
             exact = {Status.CANCELED: "canceled", Status.FILLED: "filled"}.get(status, truth.state)
-            if truth.state != exact or truth.state == "open":
+            if truth.state != exact or truth.state in {"open", "unborn"}:
                 self.fault(f"FALSE: {value} of {batch_id} is {status}, and is {truth.state}")
         executed = [call for call in calls if call.executed and not self._forgotten(call)]
         if status is Status.NOT_SENT and executed:
             self.fault(f"FALSE: {value} of {batch_id} is not_sent, and {executed[0].worker} sent it")
         if status is Status.REJECTED and executed and not (truth.stubborn or truth.spoils):
             self.fault(f"FALSE: {value} of {batch_id} is rejected, and {executed[0].worker} had it executed")
+        if status is Status.OPEN and not self.open_reads[account, truth.value]:
+            self.fault(f"FALSE: {value} of {batch_id} is open, and no read has shown it")
         if status is Status.ACCEPTED and not executed and world.lost_from_ms is None:
-            others = [c for c in world.exchange.executed if c.account.name == account and value in c.ids]
+            others = [
+                c
+                for c in world.exchange.executed
+                if c.account.name == account and {truth.value, truth.order_id} & {*c.ids}
+            ]
             if not others:
                 self.fault(f"FALSE: {value} of {batch_id} is accepted, and no call was")
 

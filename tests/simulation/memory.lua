@@ -200,9 +200,14 @@ local function sorted(value)
 end
 
 function commands.ZADD(key, ...)
-  local value, flat, new = get_or_make(key, 'zset'), { ... }, 0
+  local flat, new = { ... }, 0
+  if flat[1] == 'XX' then -- as the product uses it: one member
+    if not commands.ZSCORE(key, flat[3]) then return 0 end
+    table.remove(flat, 1)
+  end
+  local value = get_or_make(key, 'zset')
   for i = 1, #flat, 2 do
-    local member = flat[i + 1]
+    local member = s(flat[i + 1])
     if value.map[member] == nil then
       new, value.size = new + 1, value.size + 1
     end
@@ -379,6 +384,10 @@ cjson = { -- luacheck: ignore
   end,
   encode = function(map)
     local found = {}
+    if #map > 0 then
+      for i, words in ipairs(map) do found[i] = '"' .. words .. '"' end
+      return '[' .. table.concat(found, ',') .. ']'
+    end
     for name, number in pairs(map) do found[#found + 1] = '"' .. name .. '":' .. s(number) end
     return '{' .. table.concat(found, ',') .. '}'
   end,
@@ -412,5 +421,5 @@ return {
   end,
   snapshot = function() return { copy(db), copy(expires) } end,
   restore = function(kept) db, expires = copy(kept[1]), copy(kept[2]) end,
-  db = function() return db, get end,
+  db = function() return db, get, now_ms end,
 }

@@ -1,6 +1,6 @@
 """Bugs that the simulation must find: each is a way in which somebody could get the product wrong."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -8,9 +8,18 @@ from typing import Any, Final
 from connectors.calls import Answer, Refusal, RefusalKind, Scope
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
+from connectors.reads import OpenOrder, Page
 from tasks import drain as drain_module
+from tasks import listing as listing_module
+from tasks import proof as proof_module
+from tasks import sweep as sweep_module
+from tasks.batch import Account, Selection
 from tasks.drain import Attempt, Drain
-from tasks.ports import Claim, ClaimKind, Part, Pause, Settlement
+from tasks.fold import STRENGTH, Standing
+from tasks.listing import Listed, ListingFailed
+from tasks.ports import Claim, ClaimKind, Part, Pause, Permission, Settlement
+from tasks.proof import Proof, Read
+from tasks.sweep import Sweeper
 from tests.simulation.memory import Memory
 from tests.simulation.world import World, replace_in_scripts
 from worker import watch as watch_module
@@ -86,6 +95,65 @@ def _end_of_the_lost(claim: Claim, safe: Any, now_ms: int, paused: str | None = 
     return replace(_leftover(claim, safe, now_ms, paused), standings=())
 
 
+_after_query = Proof.after_query
+_after_open = Proof._after_open
+_ask = listing_module._Caller.ask
+_take = Sweeper._take
+_list_open = sweep_module.list_open
+
+
+def _not_known_is_gone(self: Proof, claim: Claim, orders: Sequence[OrderRef], answer: Answer) -> Read:
+    unknown = Evidence.NOT_KNOWN
+    found = (replace(o, status=Status.NOT_FOUND) if o.evidence is unknown else o for o in answer.outcomes)
+    return _after_query(self, claim, orders, replace(answer, outcomes=tuple(found)))
+
+
+def _not_known_is_settled(self: Proof, claim: Claim, orders: Sequence[OrderRef], answer: Answer) -> Read:
+    known = tuple(one and replace(one, at_ms=0) for one in claim.known)
+    return _after_query(self, replace(claim, known=known), orders, answer)
+
+
+def _open_once(self: Proof, place: int, order: OrderRef, outcome: Outcome, known: Standing | None) -> Any:
+    return _after_open(self, place, order, outcome, Standing(STRENGTH[Status.OPEN], self.now_ms, Status.OPEN, "{}"))
+
+
+def _first_page(self: Any, *args: Any) -> Page:
+    return replace(_ask(self, *args), cursor=None)
+
+
+def _failed_is_empty(self: Any, *args: Any) -> Page:
+    try:
+        return _ask(self, *args)
+    except ListingFailed:
+        return Page(())
+
+
+def _empty_once(self: Sweeper, claim: Claim, *args: Any) -> Settlement:
+    return _take(self, replace(claim, empty_ms=0), *args)
+
+
+def _all_whole(*args: Any, **named: Any) -> Listed:
+    return replace(_list_open(*args, **named), whole=True)
+
+
+def _not_read_again(claim: Claim, safe: Any, now_ms: int, paused: str | None = None) -> Settlement:
+    reading = claim.kind in {ClaimKind.QUERY, ClaimKind.LIST}
+    return Settlement(()) if reading else _leftover(claim, safe, now_ms, paused)
+
+
+def _swept_by_death(claim: Claim, safe: Any, now_ms: int, paused: str | None = None) -> Settlement:
+    once = claim.kind is ClaimKind.SWEEP and claim.empty_ms is not None
+    return Settlement((), swept=True, sweep="empty") if once else _leftover(claim, safe, now_ms, paused)
+
+
+def _page_at_once(self: RedisStore, claim: Claim, limits: Any, now_ms: int) -> Permission:
+    return Permission(now_ms + 5)
+
+
+def _each_row(rows: list[OpenOrder], account: Account) -> list[OrderRef]:
+    return list(dict.fromkeys(sweep_module._reference(row, account) for row in rows))
+
+
 BUGS: Final = (
     Bug("a time-out is read as canceled", patches=((drain_module, "refuse", _refuse_as(Status.CANCELED)),)),
     Bug("a time-out is read as not sent", patches=((drain_module, "refuse", _refuse_as(Status.NOT_SENT)),)),
@@ -99,7 +167,7 @@ BUGS: Final = (
         {"claiming": (("redis.call('HINCRBY', chunk, 'attempts', 1)", "local _ = chunk"),)},
     ),
     Bug("no use-by", patches=((Drain, "_call", _call_without_use_by),)),
-    Bug("no fencing", {"settling": (("c[1] ~= token or ", ""),)}),
+    Bug("no fencing", {"settling": (("c[1] == token and ", ""),)}),
     Bug("tokens begin anew after a lost second", {"lib": (("'0') + 1, now))", "'0') + 1, 0))"),)}),
     Bug("the last evidence wins", {"lib": (("not was or stronger(standing, was)", "true"),)}),
     Bug(
@@ -148,6 +216,56 @@ BUGS: Final = (
     Bug(
         "names that may be used again are sent again",
         patches=((RedisStore, "lasting", lambda self, account: frozenset(IdKind)),),
+    ),
+    Bug("open once is canceled again", patches=((Proof, "_after_open", _open_once),)),
+    Bug("not known once is gone", patches=((Proof, "after_query", _not_known_is_gone),)),
+    Bug("not known counts however early it is said", patches=((Proof, "after_query", _not_known_is_settled),)),
+    Bug("a listing without client ids shows client ids", patches=((proof_module, "_would_show", lambda *_: True),)),
+    Bug("the first page is the whole listing", patches=((listing_module._Caller, "ask", _first_page),)),
+    Bug("what is no listing is an empty one", patches=((listing_module._Caller, "ask", _failed_is_empty),)),
+    Bug("pages that shift are whole", patches=((sweep_module, "list_open", _all_whole),)),
+    Bug("one empty listing ends a sweep", patches=((Sweeper, "_take", _empty_once),)),
+    Bug("a worker's death stands for the second listing", patches=((watch_module, "leftover", _swept_by_death),)),
+    Bug("what a dead worker was reading is not read again", patches=((watch_module, "leftover", _not_read_again),)),
+    Bug(
+        "queries without permission",
+        {"claiming": (("'query', permit(query.limits, now)", "'query', now, ''"),)},
+    ),
+    Bug("pages without permission", patches=((RedisStore, "permit", _page_at_once),)),
+    Bug("a release keeps a query's permission", {"release": (("c[8] or ''", "c[4] == 'send' and c[8] or ''"),)}),
+    Bug(
+        "a read that is given back is a cancel",
+        {"release": (("if c[4] == 'query' or c[4] == 'list' then", "if false then"),)},
+    ),
+    Bug(
+        "a late read weakens what is gone",
+        {
+            "lib": (
+                (
+                    "local function stronger(a, b)",
+                    "local function stronger(a, b)\n  if string.find(a, '|open|', 1, true) then return true end",
+                ),
+            )
+        },
+    ),
+    Bug("an order is read twice at once", {"claiming": (("redis.call('ZREM', waiting, unpack(members))", ""),)}),
+    Bug("late reads are not given up", {"expire": (("redis.call('HINCRBY', batch, 'left', -given_up)", ""),)}),
+    Bug(
+        "a sweep adds what it has found before",
+        {"grow": (("if redis.call('HEXISTS', names, ARGV[i]) == 0 then", "if true then"),)},
+    ),
+    Bug("an order in two listings is two", patches=((sweep_module, "_references", _each_row),)),
+    Bug("a sweep heeds no filter", patches=((Selection, "matches", lambda self, order, now_ms: True),)),
+    Bug(
+        "a sweep heeds no most",
+        {
+            "tally": (("if total > most then", "if false then"),),
+            "grow": (("and known + total > tonumber(ARGV[6])", "and false"),),
+        },
+    ),
+    Bug(
+        "the places of a sweep are taken for those of before a lost second",
+        {"settling": (("told = outcomes - 1", "told = told"),)},
     ),
 )
 

@@ -9,8 +9,8 @@ end
 return function(tables)
   -- forgetful: Redis has lost a plan, and what was learned of its orders may be there before it is written anew.
   return function(forgetful)
-    local db, get = tables()
-    local faults, chunks, places_of, batches = {}, {}, {}, {}
+    local db, get, now_ms = tables()
+    local faults, chunks, places_of, batches, proofs, proof_lanes = {}, {}, {}, {}, {}, {}
     local function fault(...) faults[#faults + 1] = string.format(...) end
     local function map(key)
       local value = get(key)
@@ -22,14 +22,23 @@ return function(tables)
       local id = tail(key, P .. 'chunk:')
       if id then chunks[id] = value.map end
       local lane, flight = tail(key, P .. 'lane:'), tail(key, P .. 'flights:')
-      if lane or flight then
+      local proof_account, proof_batch = string.match(key, '^ripcord:proof:([^:]+):(.+)$')
+      if proof_batch then
+        proofs[#proofs + 1] = { account = proof_account, batch = proof_batch, map = value.map }
+      end
+      if lane and string.sub(lane, -6) == '.proof' then
+        for member in pairs(value.map) do
+          local account = string.match(lane, '^([^:]+):')
+          proof_lanes[account .. ' ' .. member] = (proof_lanes[account .. ' ' .. member] or 0) + 1
+        end
+      elseif lane or flight then
         for member in pairs(value.map) do
           places_of[member] = places_of[member] or {}
           table.insert(places_of[member], lane or flight)
         end
       end
       id = tail(key, P .. 'batch:')
-      if id then batches[id] = { fields = value.map, chunks = {}, held = {} } end
+      if id then batches[id] = { fields = value.map, chunks = {}, held = {}, sweeps = 0 } end
     end
     for id in pairs(places_of) do
       if not chunks[id] then fault('%s is in %s and is no chunk', id, table.concat(places_of[id], ' and ')) end
@@ -45,16 +54,38 @@ return function(tables)
         fault('the batch %s of a chunk is unknown', c.batch)
       else
         batch.chunks[id] = c
+        if c.sweep then batch.sweeps = batch.sweeps + 1 end
         for place in string.gmatch(c.places, '%d+') do
           if batch.held[place] then fault('place %s of %s is in two chunks', place, c.batch) end
           batch.held[place] = c.account
         end
       end
     end
+    for _, proof in ipairs(proofs) do
+      local batch, lane = batches[proof.batch], proof.account .. ' ' .. proof.batch
+      local late = batch and tonumber(batch.fields.deadline_ms or '0') <= now_ms + 5000 -- clocks disagree; the watch ends it
+      if proof_lanes[lane] ~= 1 and not (late and not proof_lanes[lane]) then
+        fault('%s has orders of %s to be read, and stands in %d lanes', proof.batch, proof.account, proof_lanes[lane] or 0)
+      end
+      proof_lanes[lane] = nil
+      for member in pairs(proof.map) do
+        local place = string.match(member, '^%d+')
+        if not batch then
+          fault('an order of %s, which is no batch, is to be read', proof.batch)
+        elseif batch.held[place] then
+          fault('place %s of %s is to be read, and is in a chunk or to be read already', place, proof.batch)
+        else
+          batch.held[place] = proof.account
+        end
+      end
+    end
+    for lane in pairs(proof_lanes) do fault('%s stands in a lane without orders to be read', lane) end
     for id, batch in pairs(batches) do
       local b = batch.fields
       local orders, outcomes = map(P .. 'orders:' .. id), map(P .. 'outcomes:' .. id)
-      if b.slices and not (forgetful and not b.planned) then
+      if b.state == 'refused' then
+        if next(batch.chunks) then fault('%s is refused, and has chunks', id) end
+      elseif b.slices and not (forgetful and not b.planned) then
         local held, written, expected = 0, 0, {}
         for place, account in pairs(batch.held) do
           held = held + 1
@@ -64,9 +95,12 @@ return function(tables)
             fault("order %s of %s is in a chunk of %s", place, id, account)
           end
         end
+        local named = {}
         for place, order in pairs(orders) do
           written = written + 1
           local account = cjson.decode(order)[1]
+          if named[order] then fault('%s of %s is there twice', order, id) end
+          named[order] = true
           count(expected, 'a:' .. account .. ':orders')
           if not batch.held[place] and not outcomes[place] then
             fault('order %s of %s is in no chunk and has no outcome', place, id)
@@ -83,8 +117,8 @@ return function(tables)
         local abandoned = tonumber(b.abandoned or '0')
         if abandoned > 0 then count(expected, 'n:not_sent', abandoned) end
         local unwritten = tonumber(b.orders) - written - abandoned
-        if tonumber(b.left) ~= unwritten + held then
-          fault('%s has %s left; %d are not written, %d in chunks', id, b.left, unwritten, held)
+        if tonumber(b.left) ~= unwritten + held + batch.sweeps then
+          fault('%s has %s left; %d are not written, %d in chunks', id, b.left, unwritten, held + batch.sweeps)
         end
         if (b.planned ~= nil) ~= (unwritten == 0) then
           fault('%d orders of %s are not written, planned is %s', unwritten, id, tostring(b.planned))

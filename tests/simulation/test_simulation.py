@@ -31,7 +31,7 @@ def test_every_schedule_keeps_the_rules(capsys: pytest.CaptureFixture[str]) -> N
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         found = list(pool.map(play, range(first, first + SEEDS), chunksize=BATCH))
 
-    broken = [f"python -m tests.simulation --verbose --seed {seed}: {faults[0]}" for seed, faults in found if faults]
+    broken = [f"python -m tests.simulation --verbose --seed {seed}: {faults[0]}" for seed, faults, _ in found if faults]
     assert len(found) == SEEDS
     assert broken == []
 

@@ -30,6 +30,12 @@ class Weather:
     maintenance: bool = False  # for a while the venue serves nobody
     bad_key: bool = False  # for a while the venue refuses the key
     accepts: bool = False  # the venue only takes cancels in, and executes them a little later
+    forgotten: float = 0.0  # … of each order so taken in: it is not executed at all
+    lag: float = 0.0  # of the settling time: what reads may lag behind the engine
+    improper: float = 0.0  # of each listing: it is none, though its status is 200
+    births: float = 0.0  # of each order: it is placed at some time, not before
+    fires: float = 0.0  # of each order of a second namespace: it becomes an ordinary one at some time
+    forgets: bool = False  # the venue knows nothing of orders that have ended
     tells_usage: bool = False  # the venue's answers tell what is left of the limits
     others_call: float = 0.0  # of each call: somebody else has called with the same key
     hint_lost: float = 0.0
@@ -84,7 +90,13 @@ def draw(dice: Random) -> Weather:
         refused=some(0.3),
         maintenance=maybe(0.1),
         bad_key=maybe(0.08),
-        accepts=maybe(0.2),
+        accepts=maybe(0.4),
+        forgotten=some(0.4),
+        lag=some(0.8, 0.5) if not clock_steps else 0.0,
+        improper=some(0.4),
+        births=some(0.5) if not clock_steps else 0.0,
+        fires=some(0.7),
+        forgets=maybe(0.15),
         tells_usage=maybe(0.2),
         others_call=some(0.3, 0.15),
         hint_lost=some(0.5),

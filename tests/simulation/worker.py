@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from connectors.calls import Request, Response
-from connectors.orders import OrderRef
 from connectors.transport import always
 from tasks import keys
 from tasks.client import HEARTBEAT_MS
 from tasks.clock import VenueClock
-from tasks.drain import Attempt, Drain
+from tasks.drain import Drain
 from tasks.errors import RipcordError
-from tasks.ports import Claim
+from tasks.ports import Claim, Settlement
 from tests.simulation.connection import Connection
 from tests.simulation.threads import Process, SimClock, SimSignal
 from worker.drains import Drains
@@ -35,10 +34,10 @@ SURPRISES: Final = frozenset({"drain.fault", "watch.fault", "call.not_built", "i
 class SimDrain(Drain):
     """The product's drain; notes whose call it is, so that the line can tell."""
 
-    def _call(self, claim: Claim, orders: tuple[OrderRef, ...], built: "Callable[[], None]") -> Attempt:
+    def _carry_out(self, claim: Claim, built: "Callable[[], None]") -> Settlement | None:
         line: Any = self.line
         line.worker.world.scheduler.current.notes["claim"] = claim
-        return super()._call(claim, orders, built)
+        return super()._carry_out(claim, built)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
@@ -12,9 +12,10 @@ import redis
 from connectors.calls import Limit, Request, Response, Scope
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
+from connectors.reads import Side
 from connectors.transport import MaybeSent, NotSent, Withheld
 from tasks import keys
-from tasks.batch import Account, Batch, Order, Priority
+from tasks.batch import EVERY_ACCOUNT, Account, Batch, Order, Priority, Selection
 from tasks.client import script
 from tasks.errors import RipcordError
 from tasks.ports import Claim
@@ -22,7 +23,7 @@ from tests.fakes import START_MS
 from tests.simulation.checks import Checks
 from tests.simulation.connection import Connection
 from tests.simulation.threads import Process, Scheduler
-from tests.simulation.venue import CLOCK_TOLERANCE_MS, Call, Exchange, Truth, make_venue
+from tests.simulation.venue import CLOCK_TOLERANCE_MS, PLAN, Call, Exchange, Kind, Reads, Truth, make_venue
 from tests.simulation.weather import Weather, draw
 from tests.simulation.worker import Worker
 from worker import store as store_module
@@ -184,7 +185,7 @@ class World:
         """Carry one call of a worker to the venue and its answer back."""
         scheduler, weather = self.scheduler, self.weather
         dice = scheduler.dice
-        if request.method == "GET":
+        if request.target == "/time":
             scheduler.sleep(2 * weather.latency_ms)
             if self.strikes(weather.refused):
                 raise NotSent("simulated: no connection")
@@ -199,10 +200,9 @@ class World:
         if not may_send():
             self.trace(worker.process.name, f"does not send {claim.chunk_id} any more")
             raise Withheld("simulated: too late")
-        ids = tuple(json.loads(request.body))
-        call = Call(account, ids, claim, worker.process.name, scheduler.now_ms, int(request.headers["time"]))
-        self.trace(worker.process.name, f"sends {claim.chunk_id} {ids}")
-        self.checks.leaves(call, worker.clock.now_ms())
+        call = self._call_of(account, request, claim, worker)
+        self.trace(worker.process.name, f"sends {claim.chunk_id} {request.target} {request.body!r}")
+        self.checks.leaves(call, worker.clock.now_ms(), thread)
         call.fate = self._fate()
         there_ms = weather.latency_ms + dice.randint(0, weather.jitter_ms)
         back_ms = weather.latency_ms
@@ -210,7 +210,7 @@ class World:
             back_ms += dice.choice([200, 1_000, READ_TIMEOUT_MS - 200 - weather.latency_ms])
         if call.fate != "request_lost":
             scheduler.at(scheduler.now_ms + there_ms, lambda: self._arrives(call))
-        poisoned = any(self.exchange.orders[account.name, one].poison for one in ids)
+        poisoned = call.kind == "cancel" and any(self.exchange.find(account.name, one).poison for one in call.ids)
         if poisoned and dice.random() < 0.5:
             self.kill(worker)
         try:
@@ -228,6 +228,28 @@ class World:
         self.checks.answered(call, thread)
         return call.response
 
+    def _call_of(self, account: Account, request: Request, claim: Claim, worker: Worker) -> Call:
+        """Read what a request is."""
+        _, path, *space = request.target.split("/")
+        body: Any = json.loads(request.body)
+        limits = account.limits if path == "cancel" else self.exchange.kind.limits
+        ids, asked = (tuple(body), (None, None)) if path != "list" else ((), (body[0], body[1]))
+        names = tuple(order.value for order in claim.orders) if path == "cancel" else ids
+        stamp_ms = int(request.headers["time"])
+        return Call(
+            account,
+            path,
+            (space[0] or None) if space else None,
+            ids,
+            names,
+            limits,
+            claim,
+            worker.process.name,
+            self.scheduler.now_ms,
+            stamp_ms,
+            asked,
+        )
+
     def _fate(self) -> str:
         weather = self.weather
         for name in ("answer_lost", "request_lost", "answer_late", "server_error", "busy", "rate_limit"):
@@ -238,9 +260,9 @@ class World:
     def _arrives(self, call: Call) -> None:
         weather, exchange, dice = self.weather, self.exchange, self.scheduler.dice
         now_ms = self.scheduler.now_ms
-        breached = exchange.count(call.account, now_ms)
+        breached = exchange.count(call, now_ms)
         if self.strikes(weather.others_call):
-            for limit, key in exchange.windows(call.account):
+            for limit, key in exchange.windows(call.account, call.limits):
                 exchange.arrivals[key].extend([now_ms] * limit.cost)
                 exchange.outsiders.add(key)
         if breached:
@@ -248,7 +270,7 @@ class World:
         document: dict[str, Any]
         troubled = self.troubled[0] <= now_ms - START_MS < self.troubled[1] and not self.fair
         if breached or call.fate == "rate_limit":
-            document = {"refusal": "rate_limit", "scope": call.account.limits[-1].scope.value}
+            document = {"refusal": "rate_limit", "scope": call.limits[-1].scope.value}
             if dice.random() < 0.5:
                 document["pause_ms"] = dice.choice([300, 1_000])
         elif abs(call.stamp_ms - now_ms) > CLOCK_TOLERANCE_MS:
@@ -258,33 +280,61 @@ class World:
         elif call.fate == "busy" or (troubled and weather.maintenance):
             document = {"refusal": "unavailable"}
         elif call.fate == "server_error":
-            if dice.random() < 0.5:
+            if dice.random() < 0.5 and call.kind == "cancel":
                 self._execute(call)
             document = {"refusal": "uncertain"}
-        else:
+        elif call.kind == "cancel":
             document = self._execute(call)
-        headers = {"left": exchange.left(call.account)} if weather.tells_usage else {}
+        else:
+            document = self._look(call)
+        headers = {"left": exchange.left(call.account)} if weather.tells_usage and call.kind == "cancel" else {}
         call.response = Response(200, json.dumps(document).encode(), headers)
         self.trace("venue", f"{call.claim.chunk_id} of {call.worker}: {document}")
 
+    def _look(self, call: Call) -> dict[str, Any]:
+        """Answer a read, as things stood some time ago."""
+        weather, dice, now_ms = self.weather, self.scheduler.dice, self.scheduler.now_ms
+        lag_ms = dice.randint(0, self.lag_ms) if self.lag_ms else 0
+        if call.kind == "list":
+            if self.strikes(weather.improper):
+                return {"maintenance": "back soon"}
+            document = self.exchange.list(call, now_ms, lag_ms)
+        else:
+            omits = {one: self.strikes(weather.omits) for one in call.ids}
+            document = self.exchange.look(call, now_ms, lag_ms, weather.forgets, omits)
+        self.checks.shown(call, document)
+        return document
+
+    @property
+    def lag_ms(self) -> int:
+        """How far reads may lag behind the engine: less than the settling time."""
+        return int(self.weather.lag * self.exchange.kind.settling_ms)
+
     def _execute(self, call: Call) -> dict[str, Any]:
-        omits = {one: self.strikes(self.weather.omits) for one in call.ids}
-        accepts = self.weather.accepts and not self.fair
-        answer = self.exchange.execute(call, accepts, omits)
-        if accepts:
-            self.scheduler.at(self.scheduler.now_ms + 100, lambda: self._cancel_late(call))
+        dice, weather = self.scheduler.dice, self.weather
+        omits = {one: self.strikes(weather.omits) for one in call.ids}
+        # Who can be asked how an order stands goes on so when all faults have ended.
+        accepts = weather.accepts and (not self.fair or self.exchange.kind.reads is not Reads.NONE)
+        answer = self.exchange.execute(call, self.scheduler.now_ms, accepts, omits)
+        if accepts and call.executed:
+            for one in call.ids:
+                if not self.strikes(weather.forgotten):
+                    order = self.exchange.find(call.account.name, one)
+                    after_ms = dice.choice([0, 100, 600])
+                    self.scheduler.at(
+                        self.scheduler.now_ms + after_ms,
+                        lambda order=order: self._cancel_late(call, order),  # type: ignore[misc]
+                    )
         return answer
 
-    def _cancel_late(self, call: Call) -> None:
-        for one in call.ids:
-            order = self.exchange.orders[call.account.name, one]
-            if order.state == "open" and not order.stubborn and not order.spoils and call.executed:
-                order.state = "canceled"
+    def _cancel_late(self, call: Call, order: Truth) -> None:
+        here = order.space_at(self.scheduler.now_ms) == call.namespace
+        if order.state == "open" and here and not order.stubborn and not order.spoils:
+            order.become("canceled", self.scheduler.now_ms)
 
-    def _fill(self, account: str, value: str) -> None:
-        order = self.exchange.orders[account, value]
+    def _fill(self, order: Truth) -> None:
         if order.state == "open" and not order.stubborn:
-            order.state = "filled"
+            order.become("filled", self.scheduler.now_ms)
 
     # one schedule
 
@@ -324,7 +374,7 @@ class World:
         return int(self.batches[batch_id].deadline_s * 1000)
 
     def _all_done(self) -> bool:
-        return all(self.command("HGET", keys.batch(one), "state") == "done" for one in self.batches)
+        return all(self.command("HGET", keys.batch(one), "state") in {"done", "refused"} for one in self.batches)
 
     def _set_up(self) -> None:
         weather, dice, scheduler = self.weather, self.scheduler.dice, self.scheduler
@@ -335,11 +385,15 @@ class World:
             batch = self._draw_batch(f"b{number}")
             self.batches[f"b{number}"] = batch
             at_ms = dice.choice([0, 0, dice.randint(0, weather.faults_end_ms)])
+            truths = (self.exchange.orders.get((one.account, one.ref.value)) for one in batch.orders)
+            at_ms = max([at_ms, *(truth.born_ms - START_MS for truth in truths if truth)])
             scheduler.spawn(self.producer, self._submit, f"b{number}", delay_ms=at_ms)
-        for account, value in self.exchange.orders:
+        for truth in self.exchange.orders.values():
+            if truth.born_ms:
+                scheduler.at(truth.born_ms, lambda truth=truth: truth.become("open", truth.born_ms))  # type: ignore[misc]
             if dice.random() < weather.fills:
                 at_ms = START_MS + dice.randint(0, 3_000)
-                scheduler.at(at_ms, lambda account=account, value=value: self._fill(account, value))  # type: ignore[misc]
+                scheduler.at(at_ms, lambda truth=truth: self._fill(truth))  # type: ignore[misc]
         start = dice.randint(0, weather.faults_end_ms)
         self.troubled = (start, start + dice.randint(100, 2_000))
         if weather.lost_second:
@@ -386,7 +440,8 @@ class World:
                 dice.randint(1, 3),
             )
         )
-        venue = make_venue("plain", limits, weather.tells_usage)
+        self.exchange.kind = kind = self._draw_kind(limits)
+        venue = make_venue("plain", limits, weather.tells_usage, kind)
         for number in range(dice.choice([1, 1, 2, 3])):
             name = f"a{number}"
             key = dice.choice(["k0", f"k{number}"])
@@ -402,25 +457,72 @@ class World:
                 egress=egress,
             )
             for order in range(dice.randint(2, 9)):
-                kind = IdKind.CLIENT_ORDER_ID if dice.random() < 0.2 else IdKind.ORDER_ID
-                self.exchange.orders[name, f"o{order}"] = Truth(
-                    kind,
-                    "filled" if dice.random() < 0.05 else "open",
-                    poison=weather.poison and number == 0 and order == 1,
-                    spoils=dice.random() < weather.bad_reference,
-                    stubborn=dice.random() < weather.stubborn,
-                )
+                truth = self._draw_order(f"o{order}")
+                truth.poison = weather.poison and number == 0 and order == 1
+                self.exchange.orders[name, truth.value] = truth
         self.checks.prepare()
+
+    def _draw_kind(self, limits: tuple[Limit, ...]) -> Kind:
+        """Draw how the venue reads: its reads share some of the limits of cancels, at another cost."""
+        dice = self.scheduler.dice
+        shared = tuple(
+            replace(one, cost=dice.choice([1, min(2, one.units)]))
+            for one in dice.sample(limits, dice.randint(0, len(limits)))
+        )
+        own = (Limit("reads", Scope.ACCOUNT, dice.choice([2, 6]), dice.choice([200, 1_000])),)
+        return Kind(
+            dice.choice([Reads.NONE, *Reads]),
+            shared + own if dice.random() < 0.5 or not shared else shared,
+            planned=dice.random() < 0.3,
+            shifts=dice.random() < 0.3,
+            page=dice.choice([2, 3, 20]),
+            settling_ms=dice.choice([200, 500, 1_000]),
+            tells_client_ids=dice.random() < 0.7,
+        )
+
+    def _draw_order(self, value: str) -> Truth:
+        dice, weather = self.scheduler.dice, self.weather
+        kind = IdKind.CLIENT_ORDER_ID if dice.random() < 0.2 else IdKind.ORDER_ID
+        truth = Truth(
+            kind,
+            value,
+            ["filled" if dice.random() < 0.05 else "open"],
+            symbol=dice.choice("AB"),
+            side=dice.choice(["buy", "sell"]),
+            spoils=dice.random() < weather.bad_reference,
+            stubborn=dice.random() < weather.stubborn,
+        )
+        if dice.random() < weather.births:
+            truth.states[0], truth.born_ms = "unborn", START_MS + dice.randint(0, weather.faults_end_ms)
+        if self.exchange.kind.planned and dice.random() < 0.4:
+            truth.namespace = PLAN
+            if dice.random() < weather.fires:
+                truth.fires_ms = START_MS + dice.randint(0, weather.faults_end_ms)
+        return truth
 
     def _draw_batch(self, batch_id: str) -> Batch:
         dice = self.scheduler.dice
+        kind = self.exchange.kind
+        if kind.reads is not Reads.NONE and dice.random() < 0.3:
+            return self._draw_sweep(batch_id)
         everything = list(self.exchange.orders.items())
         chosen = dice.sample(everything, dice.randint(1, len(everything)))
         orders = [Order(account, OrderRef(truth.kind, value)) for (account, value), truth in chosen]
         if dice.random() < 0.2:
             orders.append(Order(next(iter(self.accounts)), OrderRef(IdKind.ORDER_ID, "invalid")))
         deadline_s = dice.choice([1, 2, 4, 8, 20 if self.weather.poison else 3])
-        return Batch(batch_id, tuple(orders), dice.choice(list(Priority)), float(deadline_s), prove=False)
+        prove = kind.reads is not Reads.NONE and dice.random() < 0.85
+        return Batch(batch_id, tuple(orders), dice.choice(list(Priority)), float(deadline_s), prove)
+
+    def _draw_sweep(self, batch_id: str) -> Batch:
+        dice = self.scheduler.dice
+        names = list(self.accounts)
+        chosen = (EVERY_ACCOUNT,) if dice.random() < 0.4 else tuple(dice.sample(names, dice.randint(1, len(names))))
+        filters: dict[str, Any] = dice.choice([{}, {}, {"symbol": "A"}, {"side": Side.BUY}])
+        select = Selection(chosen, all=not filters, **filters)
+        most = dice.choice([None, None, None, 1, 6, 100])
+        priority, deadline_s = dice.choice(list(Priority)), float(dice.choice([2, 4, 8, 12]))
+        return Batch(batch_id, (), priority, deadline_s, select=select, max_orders=most)
 
     def _submit(self, batch_id: str) -> None:
         """Hand a batch in until it is taken, as a producer does."""
