@@ -533,8 +533,10 @@ class World:
             except (redis.RedisError, RipcordError):
                 self.scheduler.sleep(200)
                 continue
-            self.submitted_ms.setdefault(batch_id, self.scheduler.now_ms)
-            return
+            if self.command("EXISTS", keys.batch(batch_id)):
+                self.submitted_ms.setdefault(batch_id, self.scheduler.now_ms)
+                return
+            self.trace("producer", f"hands {batch_id} in again: it was forgotten before the reply came")
 
 
 _SCRIPTS: dict[str, str] = {}
