@@ -113,9 +113,10 @@ class Settlement:
     """What one attempt taught.  Orders of the chunk that are in no part of ``again`` are settled.
 
     ``siblings`` are standings of orders that nobody asked for, by their references.  ``calls`` left at
-    ``sent_ms``.  ``well`` is True if the venue has served the call, so that an earlier failure is over;
-    ``usages`` are what its answer told of the limits.  ``sweep`` says how the sweep of the account stands, and
-    ``swept`` that it has shown the account empty.
+    ``sent_ms``; those of a listing were counted as they were permitted, and this takes back what did not leave.
+    ``well`` is True if the venue has served the call, so that an earlier failure is over; ``usages`` are what its
+    answer told of the limits.  ``sweep`` says how the sweep of the account stands, and ``swept`` that it has shown the
+    account empty.
     """
 
     standings: tuple[tuple[int, Standing], ...]

@@ -26,8 +26,9 @@ Heed = Callable[[Refusal | None, int, int], None]  # a refusal of a call begun a
 
 @dataclass(slots=True)
 class Calls:
-    """The calls that one piece of work has made: how many left, and when the first one did."""
+    """The calls that one piece of work has made: how many were permitted and left, and when the first one did."""
 
+    permitted: int = 0
     number: int = 0
     first_ms: int = 0
 
@@ -120,6 +121,7 @@ class Sweeper:
             while (now_ms := self.clock.now_ms()) < claim.deadline_ms:
                 permission = self.store.permit(claim, limits, now_ms)
                 if permission.use_by_ms is not None:
+                    self.calls.permitted += 1
                     return self._may_send(min(permission.use_by_ms, claim.deadline_ms))
                 self.clock.sleep(min(permission.again_ms - now_ms, NAP_MS) / 1000)
             raise Withheld("the deadline came before the account could be listed")
@@ -146,8 +148,8 @@ class Sweeper:
         swept: bool = False,
         well: bool = False,
     ) -> Settlement:
-        number, first_ms = self.calls.number, self.calls.first_ms
-        return Settlement(standings, calls=number, again=again, sent_ms=first_ms, well=well, sweep=sweep, swept=swept)
+        left, first_ms = self.calls.number - self.calls.permitted, self.calls.first_ms
+        return Settlement(standings, calls=left, again=again, sent_ms=first_ms, well=well, sweep=sweep, swept=swept)
 
 
 def _references(rows: list[OpenOrder], account: Account) -> list[OrderRef]:

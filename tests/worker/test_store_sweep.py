@@ -339,6 +339,31 @@ def test_a_sweep_in_the_hands_of_a_dead_worker_begins_again(floor: Floor) -> Non
     assert (floor.report()["verdict"], floor.report()["orders"]) == ("flat", 1)
 
 
+def test_the_calls_of_a_worker_that_dies_over_a_listing_are_counted(floor: Floor) -> None:
+    floor.book.put(*"abcd")
+    floor.sweep()
+    worker = floor.lanes.worker("w2")
+    claim = floor.lanes.claim(worker)
+
+    def die(path: str) -> None:
+        if path == "open":
+            raise SystemExit
+
+    floor.book.before = die
+    with pytest.raises(SystemExit):
+        floor.drain(worker).work_on(claim, lambda: False)
+    floor.book.before = lambda path: None
+    floor.lanes.kill("w2")
+    seized = floor.lanes.store.seize(claim.chunk_id, floor.clock.ms)
+    assert seized is not None
+    floor.lanes.store.settle(seized, leftover(seized, (), floor.clock.ms), floor.clock.ms)
+
+    floor.run()
+
+    assert floor.report()["verdict"] == "flat"
+    assert floor.report()["calls"] == len(floor.book.calls) + 1  # the one over which it died, before it was answered
+
+
 def test_an_empty_listing_of_a_dead_worker_does_not_count(floor: Floor) -> None:
     floor.sweep()
     floor.step()

@@ -7,9 +7,8 @@
 even_if_full()
 local YIELD_MS = 10
 local account, now, priority = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if ARGV[6] ~= '' and redis.call('HGET', P .. 'chunk:' .. ARGV[6], 'token') == ARGV[7] then
-  redis.call('ZADD', P .. 'flights:' .. account, 'XX', now, ARGV[6])
-end
+local c = redis.call('HMGET', P .. 'chunk:' .. ARGV[6], 'batch', 'token')
+if c[1] and c[2] == ARGV[7] then redis.call('ZADD', P .. 'flights:' .. account, 'XX', now, ARGV[6]) end
 local paused, trial, next_at = read_pauses(8)
 if paused > now then return { 0, paused } end
 -- What is more urgent goes between any two calls, if there is a place for it: else it waits for this work to end.
@@ -24,4 +23,6 @@ end
 local limits = read_limits(next_at)
 local when = allowed_at(limits, priority, tonumber(ARGV[4]), now)
 if when > now then return { 0, when } end
+local batch = c[1] and P .. 'batch:' .. c[1]
+if batch and redis.call('EXISTS', batch) == 1 then redis.call('HINCRBY', batch, 'calls', 1) end
 return { 1, (permit(limits, now)) }

@@ -111,7 +111,7 @@ local function settled(at)
   if next(change) then write_counts(batch_id, change) end
   remember(batch_id, account, learned, tonumber(now))
   tell_followers(id, account, learned)
-  if ARGV[at + 5] ~= '0' then
+  if ARGV[at + 6] ~= '0' then
     local first = redis.call('HGET', batch, 'first_call_ms')
     if not first or tonumber(first) > tonumber(ARGV[at + 6]) then
       redis.call('HSET', batch, 'first_call_ms', ARGV[at + 6])
