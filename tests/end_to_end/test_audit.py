@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from simulator.control import Control
 from simulator.serve import running_simulator
-from tests.end_to_end.audit import VERDICTS, Truth, audit, audit_calls
+from tests.end_to_end.audit import CLOCKS_MS, LONGEST_CALL_MS, VERDICTS, Truth, audit, audit_calls
 
 ACCOUNT = "binance-sim"
 
@@ -85,6 +86,30 @@ def test_accepted_for_an_order_that_nobody_canceled_is_found(control: Control) -
     assert found(control, [outcome(names, "accepted")])
 
 
+@pytest.mark.parametrize("status", ["canceled", "closed"])
+def test_an_order_that_was_open_after_it_was_called_gone_is_found(control: Control, status: str) -> None:
+    (names,) = control.seed(ACCOUNT, 1)
+    control.set_states(ACCOUNT, [names["order_id"]], "canceled")
+    (order,) = control.book(ACCOUNT)
+
+    assert found(control, [outcome(names, status, updated_ms=order["updated_ms"])]) == []
+    (line,) = found(control, [outcome(names, status, updated_ms=order["updated_ms"] - CLOCKS_MS - 1)])
+    assert "it was open until later" in line
+
+
+def test_an_order_that_had_ended_before_and_is_called_open_is_found(control: Control) -> None:
+    (names,) = control.seed(ACCOUNT, 1)
+    control.set_states(ACCOUNT, [names["order_id"]], "filled")
+    (order,) = control.book(ACCOUNT)
+    seen_ms = order["updated_ms"] + CLOCKS_MS
+
+    assert found(control, [outcome(names, "open", updated_ms=seen_ms + LONGEST_CALL_MS)]) == []
+    assert found(control, [outcome(names, "open", updated_ms=seen_ms + LONGEST_CALL_MS + 1)])
+    assert found(
+        control, [outcome(names, "open", updated_ms=seen_ms + 2)], submitted_ms=seen_ms + 1, done_ms=seen_ms + 3
+    )
+
+
 def test_a_wrong_quantity_is_found(control: Control) -> None:
     (names,) = control.seed(ACCOUNT, 1, canceled=1)
 
@@ -140,3 +165,9 @@ def test_calls_and_breaches_are_compared(control: Control, tmp_path: Path) -> No
     assert audit_calls(truth, [{"calls": 1}], [ACCOUNT], lost=True) == []
     assert audit_calls(truth, [{"calls": 0}], [ACCOUNT], breaches=1)
     assert audit_calls(truth, [{"calls": 0}], [ACCOUNT], denied=1)
+
+
+def test_a_log_that_has_forgotten_calls_is_found(control: Control) -> None:
+    truth = Truth.of(control, [ACCOUNT])
+
+    assert audit_calls(replace(truth, cut=True), [{"calls": 0}], [ACCOUNT])

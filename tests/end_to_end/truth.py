@@ -1,13 +1,17 @@
 """What the simulator knows of the orders and the calls: the truth that reports are held against."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from simulator.control import Control
 from tests.end_to_end.waiting import until
 
+LIVE: Final = frozenset({"open", "partly_filled"})
 KINDS: Final = ("order_id", "client_order_id", "order_list_id", "client_order_list_id")
+
+CALLS_MEANWHILE: Final = 10_000
 
 Row = Mapping[str, Any]
 
@@ -17,7 +21,9 @@ class Truth:
     """What the simulator knows of some accounts, at one moment.
 
     ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
-    ``applied`` and ``asked`` tell for (account, id) when cancels had an effect, and when any came, in ms.
+    ``applied`` and ``asked`` tell for (account, id) when cancels had an effect, and when any came, in ms; ``reads``
+    for (account, path) when it was read there, and which fault spoiled that.  ``cut`` says that the simulator has
+    forgotten calls.
     """
 
     venues: Mapping[str, str]
@@ -25,6 +31,8 @@ class Truth:
     applied: Mapping[tuple[str, str], Sequence[int]]
     asked: Mapping[tuple[str, str], Sequence[int]]
     counters: Mapping[str, Any]
+    reads: Mapping[tuple[str, str], Sequence[tuple[int, str | None]]] = field(default_factory=dict)
+    cut: bool = False
 
     @classmethod
     def of(cls, control: Control, accounts: Iterable[str]) -> "Truth":
@@ -35,8 +43,16 @@ class Truth:
         orders: dict[tuple[str, str, str], list[Row]] = {}
         for name in names:
             _index(name, control.book(name), control.lists(name), orders)
-        log = control.log()
-        return cls(venues, orders, _times(log, "applied"), _times(log, "asked"), control.counters())
+        counters = control.counters()
+        log = control.log(limit=counters["calls"] + CALLS_MEANWHILE)
+        times = _times(log, "applied"), _times(log, "asked")
+        return cls(venues, orders, *times, counters, _reads(log), cut=len(log) < counters["calls"])
+
+    def book(self, account: str) -> Iterator[Row]:
+        """Give every order of one account."""
+        for (name, kind, _), rows in self.orders.items():
+            if (name, kind) == (account, "order_id"):
+                yield from rows
 
     def find(self, account: str, kind: str, value: str) -> Sequence[Row]:
         """Find what a reference names; a UUID in capitals names the same order."""
@@ -68,6 +84,19 @@ def _index(
     for each in lists:
         for kind in KINDS[2:]:
             found[account, kind, each[kind]] = [by_id[order_id] for order_id in each["order_ids"]]
+
+
+def ended_ms(order: Row) -> float:
+    """Say when an order ended; infinity for one that is open."""
+    return math.inf if order["state"] in LIVE else float(order["updated_ms"])
+
+
+def _reads(log: Iterable[Row]) -> dict[tuple[str, str], list[tuple[int, str | None]]]:
+    """Say when each account was asked for each path, and which fault spoiled that."""
+    found: dict[tuple[str, str], list[tuple[int, str | None]]] = {}
+    for call in log:
+        found.setdefault((call["account"], call["path"]), []).append((call["at_ms"], call["fault"]))
+    return found
 
 
 def _times(log: Iterable[Row], what: str) -> dict[tuple[str, str], list[int]]:

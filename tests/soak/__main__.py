@@ -19,6 +19,11 @@ def main() -> int:
         description="Trouble real processes for some minutes, and audit what they said; exit code 1 if it is not true.",
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="how long faults go on (default 10)")
+    parser.add_argument(
+        "--orders",
+        type=int,
+        help="cancel so many orders, all at once and at venues that keep no limits; faults go on until all have ended",
+    )
     parser.add_argument("--seed", type=int, help="decides every fault and batch; drawn and printed if not given")
     parser.add_argument(
         "--guard-ms",
@@ -34,7 +39,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix=f"ripcord-soak-{seed}-"))
     found = ["it did not come to its end"]
     try:
-        found = soak(folder, seed, args.minutes * 60, args.guard_ms)
+        found = soak(folder, seed, args.minutes * 60, args.guard_ms, args.orders)
     finally:
         if found:
             say(f"soak: the logs, reports and calls are in {folder}; repeat it with --seed {seed}")

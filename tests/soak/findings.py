@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times
+from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times, kind_of
+from tests.end_to_end.audit_sweeps import audit_sweep
 from tests.end_to_end.truth import KINDS, Row, Truth
 
 GRACE_MS: Final = 20_000  # a call takes at most 13 s, and its settling some more where a machine is busy
@@ -14,21 +15,30 @@ SEND_SLACK_MS: Final = 1_000  # between a worker's last look at the clock and th
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One batch as producers know it: its orders, whether a way in has answered, and what was said instead."""
+    """One batch as producers know it: its orders, whether a way in has answered, and what was said instead.
+
+    A sweep has no orders but a selection, and perhaps a most.  ``replay_of`` is the batch that it does again.
+    One that does not prove takes the venues' answers as they are.
+    """
 
     batch_id: str
     orders: Sequence[Row]
     deadline_s: float
     acknowledged: bool
     refusals: Sequence[str] = ()
+    select: Mapping[str, Any] | None = None
+    most: int | None = None
+    replay_of: str | None = None
+    proves: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What ripcord says of one batch."""
+    """What ripcord says of one batch; of a sweep also what each account's last listing showed."""
 
     report: Row
     outcomes: Sequence[dict[str, Any]]
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +75,35 @@ def _batch(record: Record, asked: Asked, spans: Mapping[Order, Mapping[str, Span
     if told is None:
         return [*found, f"{head}: LOST: a way in has answered, and nobody knows it"] if asked.acknowledged else found
     by_ms = max(told.report["submitted_ms"] + asked.deadline_s * 1000, record.quiet_ms) + GRACE_MS
-    found += [f"{head}: {line}" for line in audit_end(told.report, by_ms)]
-    if told.report["state"] == "refused":
-        return found
-    elsewhere = {
-        order: [span for batch_id, span in spans[order].items() if batch_id != asked.batch_id]
-        for order in _orders(record.truth, asked)
-    }
-    lines = audit(record.truth, asked.orders, told.report, told.outcomes, elsewhere)
+    too_many = told.report["state"] == "refused" and asked.most is not None
+    found += [] if too_many else [f"{head}: {line}" for line in audit_end(told.report, by_ms)]
+    lines = []
+    if asked.select is not None:
+        lines += audit_sweep(record.truth, asked.select, told.report, told.outcomes, asked.most)
+    if told.report["state"] != "refused":
+        elsewhere = {
+            order: [span for batch_id, span in spans[order].items() if batch_id != asked.batch_id]
+            for order in _orders(record.truth, asked, told)
+        }
+        orders = told.outcomes if asked.select is not None else asked.orders
+        swept = all(text == "empty" for text in told.shown.values())
+        lines += audit(record.truth, orders, told.report, told.outcomes, elsewhere, swept=swept)
+        lines += _forgotten(record, asked)
     return found + [f"{head}: {line}" for line in lines]
+
+
+def _forgotten(record: Record, asked: Asked) -> list[str]:
+    """Say which orders a replay has left out though they are not gone."""
+    first = record.told.get(asked.replay_of or "")
+    if first is None or asked.select is not None:
+        return []
+    names = {(row["account"], row[kind]) for row in asked.orders for kind in KINDS if row.get(kind) is not None}
+    left = [row for row in first.outcomes if row["verdict"] != "gone"]
+    return [
+        f"{row['account']} {kind_of(row)} {row[kind_of(row)]} is {row['status']} in {asked.replay_of}: not replayed"
+        for row in left
+        if names.isdisjoint((row["account"], row[kind]) for kind in KINDS)
+    ]
 
 
 def _spans(record: Record) -> dict[Order, dict[str, Span]]:
@@ -83,16 +113,16 @@ def _spans(record: Record) -> dict[Order, dict[str, Span]]:
         told = record.told.get(asked.batch_id)
         if told is not None and told.report["state"] != "refused":
             start_ms = told.report["submitted_ms"]
-            for order in _orders(record.truth, asked):
+            for order in _orders(record.truth, asked, told):
                 found[order][asked.batch_id] = (start_ms, start_ms + asked.deadline_s * 1000 + SEND_SLACK_MS)
     return found
 
 
-def _orders(truth: Truth, asked: Asked) -> set[Order]:
-    """Give the orders that a batch names, each leg of a list for itself."""
+def _orders(truth: Truth, asked: Asked, told: Told) -> set[Order]:
+    """Give the orders that a batch names, or that a sweep has found, each leg of a list for itself."""
     return {
         (row["account"], order_id)
-        for row in asked.orders
+        for row in (asked.orders if asked.select is None else told.outcomes)
         for kind in KINDS
         if row.get(kind) is not None
         for order_id in truth.named(row["account"], row[kind])

@@ -25,6 +25,7 @@ STAY: Final[Mapping[str, str]] = {  # for ever, and no more of them with more ba
     keys.ACCOUNT_PAUSES: "one entry an account",
     keys.account("*"): "one hash an account",
     keys.WORKERS: "one entry a living worker",
+    keys.heartbeat("*"): "one hash a heartbeat of the configuration",
     "_kombu.binding.*": "Celery's queues, one entry each",
     "_kombu.binding_permanent.*": "the same",
     "_kombu.binding_deadlines": "the same",
@@ -39,6 +40,7 @@ EXPIRE: Final[Mapping[str, str]] = {  # each must have an end
     keys.pause("*", "*"): "a day long: repeated breaches wait longer",
     keys.gone("*") + "*": "orders that ended in the last minutes",
     keys.worker("*"): "heartbeats",
+    keys.beat("*"): "producers' beats",
     keys.WATCH: "who holds the watch",
     "unacked_mutex": "Celery's lock",
 }

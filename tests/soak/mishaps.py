@@ -18,6 +18,7 @@ from worker.embedded import EmbeddedRedisError
 End = Callable[[], None]
 Begun = tuple[str, End]  # to whom it happens, and what ends it
 ALL: Final = "all venues"
+FILLS: Final = 0.03  # of the orders that are being canceled, all the time
 
 
 def begin(stage: Stage, crew: Crew, mishap: Mishap) -> Begun:
@@ -112,7 +113,8 @@ def _behave(stage: Stage, mishap: Mishap, name: str, able: Any) -> Begun:
             stage.control.behavior(venue=each, **{name: value})
 
     tell(probability)
-    return f"{name} {probability:.2f} at {', '.join(venues) or 'no venue that can'}", lambda: tell(0.0)
+    usual = FILLS if name == "fill_probability" else 0.0
+    return f"{name} {probability:.2f} at {', '.join(venues) or 'no venue that can'}", lambda: tell(usual)
 
 
 def _nothing() -> None:

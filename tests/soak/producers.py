@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -15,15 +16,23 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks import keys
-from tasks.errors import RipcordError, Unreachable
+from tasks.errors import RipcordError, UnknownBatch, Unreachable
 from tests.end_to_end.batches import Document, Rows, named, stranger
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.waiting import until
-from tests.soak.draws import Draft
+from tests.soak.draws import Draft, Replay, Sweep
 
 TRIES: Final = 30
 PAUSE_S: Final = 1.0
 AT_ONCE: Final = 16
+REPLAY_S: Final = 20
+RECENT: Final = 40  # batches among which one is chosen to be replayed
+FILTERS: Final = {
+    "--symbol": "symbol",
+    "--side": "side",
+    "--older-than": "older_than_s",
+    "--client-prefix": "client_order_id_prefix",
+}
 UNREACHABLE: Final = (RedisError, Unreachable, OperationalError, ConnectionError, TimeoutError)
 
 
@@ -35,7 +44,6 @@ class Handed:
     ``refusals`` what was said instead of yes.
     """
 
-    draft: Draft
     document: Document
     acknowledged: bool = False
     tries: int = 0
@@ -53,19 +61,45 @@ class Producers:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="producer")
         self._lock = Lock()
         self._futures: list[tuple[Handed, Future[None]]] = []
+        self._replays: list[Future[None]] = []
         self.app = _producer_app(stage.redis.url)
         self.handed: list[Handed] = []
 
-    def hand_in(self, draft: Draft) -> Handed:
+    def hand_in(self, draft: Draft) -> None:
         """Start to hand *draft* in by all of its ways at once."""
-        handed = Handed(draft, self._document(draft))
+        self._start(self._document(draft), draft.ways)
+
+    def sweep(self, sweep: Sweep) -> None:
+        """Start to hand a sweep in by all of its ways at once."""
+        most = {} if sweep.most is None else {"max_orders": sweep.most}
+        head = {"version": 1, "batch_id": sweep.batch_id, "deadline_s": sweep.deadline_s, "priority": sweep.priority}
+        self._start(head | {"reason": "soak", "select": dict(sweep.select)} | most, sweep.ways)
+
+    def replay(self, replay: Replay) -> None:
+        """Start to replay a batch that has ended and is not flat; nothing if there is none."""
+        self._replays.append(self._pool.submit(self._replay, replay))
+
+    def _replay(self, replay: Replay) -> None:
+        known = [handed.document["batch_id"] for handed in self.handed]
+        with suppress(*UNREACHABLE, UnknownBatch):  # then this replay is not made
+            rows = (self._stage.client.report(batch_id) for batch_id in known[-RECENT:])
+            ended = [row["batch_id"] for row in rows if row["verdict"] in {"not_flat", "unproven"}]
+            if not ended:
+                return
+            again = self._stage.client.replay_of(ended[replay.victim % len(ended)])
+            if "orders" in again or "select" in again:
+                self._start(again | {"batch_id": replay.batch_id, "deadline_s": REPLAY_S}, ("client",))
+
+    def _start(self, document: Document, ways: Sequence[str]) -> None:
+        handed = Handed(document)
         self.handed.append(handed)
-        for way in draft.ways:
+        for way in ways:
             self._futures.append((handed, self._pool.submit(self._until_answered, handed, way)))
-        return handed
 
     def close(self) -> None:
         """Wait until everybody has had an answer or has given up; the application stays, to ask for results."""
+        for replay in self._replays:
+            replay.result()
         self._pool.shutdown(wait=True)
         for handed, future in self._futures:
             error = future.exception()
@@ -116,6 +150,19 @@ class Producers:
         """Submit it from Python."""
         self._stage.client.submit(document)
 
+    def by_kill(self, document: Document) -> None:
+        """Run ``ripcord kill``, of a document that selects."""
+        select = document["select"]
+        accounts = ["--all-accounts"] if select["accounts"] == ["*"] else ["--account", *select["accounts"]]
+        options = [part for name, field in FILTERS.items() if field in select for part in (name, str(select[field]))]
+        options += ["--max-orders", str(document["max_orders"])] if "max_orders" in document else []
+        fields = {"--priority": "priority", "--deadline": "deadline_s", "--batch-id": "batch_id", "--reason": "reason"}
+        options += [part for name, field in fields.items() for part in (name, str(document[field]))]
+        done = self._stage.cli("kill", *accounts, *options, "--json")
+        if done.returncode == 4:
+            raise Unreachable(done.stderr)
+        done.check_returncode()
+
     def by_cli(self, document: Document) -> None:
         """Run ``ripcord cancel``."""
         done = self._stage.cli("cancel", "--file", "-", "--json", stdin=json.dumps(document))
@@ -144,4 +191,5 @@ WAYS: Final[Mapping[str, Callable[[Producers, Document], Any]]] = {
     "task": Producers.by_task,
     "client": Producers.by_client,
     "cli": Producers.by_cli,
+    "kill": Producers.by_kill,
 }

@@ -1,12 +1,16 @@
 """What a soak prints: a line for each fault while it runs, a table and the findings in the end."""
 
+import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from tests.soak.crew import Crew
-from tests.soak.draws import Mishap
-from tests.soak.findings import Record
+from tests.soak.findings import Record, Told
+
+NUMBER: Final = re.compile(r"[0-9a-f]*\d[0-9a-f-]*")
+MOST_REASONS: Final = 30
 
 Rows = list[tuple[str, str]]
 
@@ -17,11 +21,13 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def count(record: Record, crew: Crew, mishaps: Sequence[Mishap]) -> Rows:
+def count(record: Record, crew: Crew, mishaps: Sequence[str]) -> Rows:
     """Count what a soak did, and what came of it."""
     reports = [told.report for told in record.told.values()]
     statuses = Counter(row["status"] for told in record.told.values() for row in told.outcomes)
     verdicts = Counter(row["verdict"] for told in record.told.values() for row in told.outcomes)
+    proving = [record.told[a.batch_id] for a in record.asked if a.proves and a.batch_id in record.told]
+    sweeps = [record.told[a.batch_id] for a in record.asked if a.select is not None and a.batch_id in record.told]
     accounts = record.truth.venues
     cancels, reads = (record.truth.sums(what, accounts) for what in ("cancel_calls", "read_calls"))
     rows = [
@@ -29,12 +35,30 @@ def count(record: Record, crew: Crew, mishaps: Sequence[Mishap]) -> Rows:
         ("batches by state", _counted(Counter(report["state"] for report in reports))),
         ("orders by status", _counted(statuses)),
         ("orders by verdict", _counted(verdicts)),
-        ("faults", _counted(Counter(mishap.kind for mishap in mishaps))),
+        ("sweeps by verdict", _counted(Counter(str(told.report["verdict"]) for told in sweeps))),
+        *(("unproven", f"{number} {why}") for why, number in unproven(proving).most_common(MOST_REASONS)),
+        ("faults", _counted(Counter(mishaps))),
         ("calls that venues spoiled", _counted(_hits(record.truth.counters))),
         ("workers", f"{crew.restarts} started again, {crew.own_exits} of them after an exit of their own"),
         ("calls", f"{sum(report['calls'] for report in reports)} reported; {cancels} cancels and {reads} reads made"),
     ]
     return [*rows, *((what, str(record.truth.sums(what, accounts))) for what in ("breaches", "bad_signatures"))]
+
+
+def unproven(told: Iterable[Told]) -> Counter[str]:
+    """Group the orders that ended unproven, and the accounts that were not swept, by the reason."""
+    reasons: Counter[str] = Counter()
+    for each in told:
+        if each.report["verdict"] is None:
+            continue
+        for row in each.outcomes:
+            if row["verdict"] == "unproven":
+                words = " ".join(str(row[name]) for name in ("evidence", "code", "message") if row[name] is not None)
+                reasons[f"{row['venue']} {row['status']}: {NUMBER.sub('#', words)}"] += 1
+        for account, text in each.shown.items():
+            if text != "empty":
+                reasons[f"{account} not swept: {NUMBER.sub('#', text)}"] += 1
+    return reasons
 
 
 def print_table(rows: Rows) -> None:

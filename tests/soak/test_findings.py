@@ -10,6 +10,7 @@ import pytest
 from tests.end_to_end.audit import VERDICTS
 from tests.end_to_end.truth import Truth
 from tests.soak.findings import GRACE_MS, SEND_SLACK_MS, Asked, Record, Told, findings
+from tests.soak.summary import unproven
 
 ACCOUNT = "upbit-sim"
 START_MS, DEADLINE_S = 1_000_000, 10
@@ -36,13 +37,16 @@ def report(batch_id: str, outcomes: Sequence[Mapping[str, Any]], **fields: Any) 
     return head | times | counts | {name: verdicts[name] for name in ("gone", "live", "unproven")} | fields
 
 
+def order(order_id: str, state: str) -> dict[str, Any]:
+    """Make a row of the book, of an order that was there before the batches."""
+    fields = {"client_order_id": "bot-1", "symbol": "X", "side": "buy", "kind": "normal", "filled_qty": "0"}
+    return fields | {"order_id": order_id, "state": state, "created_ms": 1, "updated_ms": START_MS + 100}
+
+
 def truth(**counters: Any) -> Truth:
     """Give a book of which one order was canceled by a call in time, and two never were; one of these was asked for."""
     states = {CANCELED: "canceled", OPEN: "open", MISSED: "open"}
-    orders = {
-        (ACCOUNT, "order_id", order_id): [{"order_id": order_id, "state": state, "filled_qty": "0"}]
-        for order_id, state in states.items()
-    }
+    orders = {(ACCOUNT, "order_id", order_id): [order(order_id, state)] for order_id, state in states.items()}
     counts = {"cancel_calls": 1, "breaches": {}, "bad_signatures": 0} | counters
     return Truth(
         venues={ACCOUNT: "upbit"},
@@ -199,3 +203,79 @@ def test_what_another_batch_did_meanwhile_does() -> None:
 
 def test_what_no_other_batch_can_have_done_does() -> None:
     assert any("not_sent, but a cancel of it" in line for line in findings(overlapping(START_MS + 700)))
+
+
+def swept(shown: str = "empty", **fields: Any) -> Record:
+    """Make the record of one sweep by a filter, which took the one order that it covers and was told flat."""
+    base = truth()
+    row = outcome(CANCELED, "canceled")
+    asked = Asked("one", (), DEADLINE_S, acknowledged=True, select={"accounts": [ACCOUNT], "side": "buy"})
+    sides = {"open": {"side": "sell"}}
+    orders = {key: [row | sides.get(row["state"], {}) for row in rows] for key, rows in base.orders.items()}
+    known = replace(base, orders=orders, asked={(ACCOUNT, CANCELED): [START_MS + 100]})
+    told = {"one": Told(report("one", [row], **fields), [row], {ACCOUNT: shown})}
+    return record(asked=[asked], told=told, answers=[], truth=known)
+
+
+def test_a_sweep_that_tells_the_truth_is_clean() -> None:
+    assert findings(swept()) == []
+
+
+def test_a_sweep_that_is_flat_though_an_account_was_not_shown_empty_is_found() -> None:
+    (line,) = findings(swept("cannot list: no"))
+
+    assert "verdict" in line
+    assert findings(swept("cannot list: no", verdict="unproven")) == []
+
+
+def test_a_false_flat_is_found() -> None:
+    base = swept()
+    opened = {(ACCOUNT, "order_id", "u-more"): [order("u-more", "open")]}
+
+    lines = findings(replace(base, truth=replace(base.truth, orders={**base.truth.orders, **opened})))
+
+    assert any("FALSE FLAT" in line and "u-more" in line for line in lines)
+
+
+def test_a_cancel_of_an_order_that_a_sweep_does_not_cover_is_found() -> None:
+    base = swept()
+    asked = {**base.truth.asked, (ACCOUNT, OPEN): [START_MS + 100]}
+
+    (line,) = findings(replace(base, truth=replace(base.truth, asked=asked)))
+
+    assert line.endswith("no batch asked for it")
+
+
+def test_a_sweep_that_was_refused_for_too_many_orders_is_no_finding_and_one_of_few_is() -> None:
+    base = swept()
+    refused = Told(report("one", (), state="refused", verdict=None, calls=1), ())
+    quiet = replace(base.truth, asked={})
+
+    def given(most: int) -> list[str]:
+        asked = replace(base.asked[0], most=most)
+        return findings(replace(base, asked=[asked], told={"one": refused}, truth=quiet))
+
+    assert given(0) == []
+    assert any("was refused" in line for line in given(1))
+
+
+def test_a_replay_that_leaves_an_order_out_is_found() -> None:
+    row = outcome(OPEN, "unknown")
+    second = Told(report("two", [row], calls=0), [row])
+    asked = Asked("two", [reference(OPEN)], DEADLINE_S, acknowledged=True, replay_of="one")
+    base = record()
+
+    (line,) = findings(replace(base, asked=[*base.asked, asked], told={**base.told, "two": second}))
+
+    assert MISSED in line
+    assert line.endswith("not replayed")
+
+
+def test_the_reasons_why_orders_are_unproven_are_counted() -> None:
+    row = outcome(OPEN, "unknown") | {"venue": "upbit", "evidence": None, "code": None}
+    rows = [row | {"message": f"no answer after {seconds} s"} for seconds in (1, 20)]
+    sweep = Told(report("one", rows), rows, {"weex-desk": "open: 7", "upbit-desk": "empty"})
+
+    reasons = unproven([sweep])
+
+    assert reasons == {"upbit unknown: no answer after # s": 2, "weex-desk not swept: open: #": 1}
