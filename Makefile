@@ -39,7 +39,7 @@ help:
 	@echo 'make test    check the format, the rules, the types and the layers, then run the tests (ARGS="-k upbit")'
 	@echo 'make bench   measure ripcord against other ways, about 3 minutes (ARGS="--rows bulk,kill --rounds 1")'
 	@echo 'make simulate  a million schedules of faults, hours (ARGS="--seeds 0..9999 --jobs 4", or "--seed 7 --verbose")'
-	@echo 'make soak    trouble real processes for 10 minutes, and audit them (ARGS="--minutes 2 --seed 7")'
+	@echo 'make soak    trouble real processes for 10 minutes, and audit them (ARGS="--minutes 2 --seed 7", or "--orders 20000")'
 	@echo 'make lint    the checks of make test, without the tests'
 	@echo 'make format  put the code into its format'
 	@echo 'make lock    write the lock files anew (UPGRADE=1: with the newest versions allowed)'

@@ -4,7 +4,18 @@ import pytest
 
 from simulator.faults import NAMES
 from tests.end_to_end.stage import VENUES
-from tests.soak.draws import MISHAP_EVERY_S, REDIS_CARDS, VENUE_CARDS, WAYS, WORKER_CARDS, draw
+from tests.soak.draws import (
+    BULK_ORDERS,
+    FIRST_SWEEP_S,
+    MISHAP_EVERY_S,
+    REDIS_CARDS,
+    SWEEP_WAYS,
+    VENUE_CARDS,
+    WAYS,
+    WORKER_CARDS,
+    draw,
+    draw_bulk,
+)
 from tests.soak.mishaps import KINDS
 from tests.soak.producers import WAYS as WAYS_IN
 
@@ -45,7 +56,7 @@ def test_batches_are_of_every_sort(seed: int) -> None:
     drafts = draws.drafts
 
     assert len({draft.batch_id for draft in drafts}) == len(drafts) > 200
-    assert {way for draft in drafts for way in draft.ways} == WAYS.keys() == WAYS_IN.keys()
+    assert {way for draft in drafts for way in draft.ways} == WAYS.keys() == WAYS_IN.keys() - {"kill"}
     assert {draft.priority for draft in drafts} == {"kill", "risk", "cleanup"}
     assert {venue for draft in drafts for venue, _ in draft.picks} == set(VENUES)
     assert all(len(set(draft.picks)) == len(draft.picks) > 0 for draft in drafts)
@@ -56,3 +67,29 @@ def test_batches_are_of_every_sort(seed: int) -> None:
     assert max(named.values()) > 1  # some orders are in several batches
     needed = draws.needed()
     assert all(place < needed[venue] for venue, place in named)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sweeps_are_of_every_sort_and_lists_stay_apart_from_them(seed: int) -> None:
+    draws = draw(seed, TEN_MINUTES_S, ["heart"])
+    selects = [sweep.select for sweep in draws.sweeps]
+
+    assert {key for select in selects for key in select} == {
+        "accounts", "all", "symbol", "side", "older_than_s", "client_order_id_prefix"
+    }  # fmt: skip
+    assert {way for sweep in draws.sweeps for way in sweep.ways} == {*SWEEP_WAYS} <= WAYS_IN.keys()
+    assert {burst.account for burst in draws.bursts} > {f"{venue}-desk" for venue in VENUES}
+    for select in selects:  # whatever takes an order that a list may name asks for a prefix that no such order has
+        assert "client_order_id_prefix" in select or all(name.endswith("-desk") for name in select["accounts"])
+    assert all(burst.at_s < FIRST_SWEEP_S for burst in draws.bursts if burst.plan["age_ms"])
+    assert len(draws.replays) > 20
+    assert all(start < end for start, end in draws.beating["heart"])
+
+
+def test_a_bulk_names_every_order_once() -> None:
+    drafts = draw_bulk(3, 2 * BULK_ORDERS + 1, 60).drafts
+    picks = [pick for draft in drafts for pick in draft.picks]
+
+    assert len(set(picks)) == len(picks) == 2 * BULK_ORDERS + 1
+    assert [len(draft.picks) for draft in drafts] == [BULK_ORDERS, BULK_ORDERS, 1]
+    assert {venue for venue, _ in picks} == set(VENUES)
