@@ -273,11 +273,14 @@ def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused:
     if claim.kind is ClaimKind.SWEEP:
         # At the deadline what its last listing showed stands.
         return Settlement((), again=() if now_ms >= claim.deadline_ms else (Part((), now_ms, Next.SWEEP),))
-    if claim.kind in {ClaimKind.QUERY, ClaimKind.LIST}:
-        return Settlement((), again=(Part(claim.places, now_ms, Next.READ),))
+    again: tuple[Part, ...] = (Part(claim.places, now_ms, Next.READ),)
+    if claim.kind is ClaimKind.LIST:
+        return Settlement((), again=again)
+    if claim.kind is ClaimKind.QUERY:
+        return Settlement((), calls=1, again=again, sent_ms=min(claim.permitted_ms, now_ms))
     if claim.kind is ClaimKind.SEND:
         lost = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, LOST).outcomes, now_ms)
-        again: tuple[Part, ...] = ()
+        again = ()
         poisonous = claim.deaths >= DEADLY
         safe = all(order.kind in resend_safe for order in claim.orders)
         if poisonous and len(claim.places) == 1:

@@ -8,7 +8,7 @@ from connectors.orders import IdKind
 from connectors.outcomes import Status
 from tasks.drain import DEADLY, LATE, LOST, leftover
 from tasks.fold import NEVER_TRIED
-from tasks.ports import Claim, ClaimKind, Part, Settlement
+from tasks.ports import Claim, ClaimKind, Next, Part, Settlement
 from tasks.standings import invalid
 from tests.fakes import START_MS, refs
 
@@ -37,6 +37,17 @@ def test_what_a_dead_worker_may_have_sent_is_unknown_and_counts_as_a_call() -> N
     assert all(LOST in standing.details for _, standing in settlement.standings)
     assert (settlement.calls, settlement.sent_ms) == (1, START_MS - 9)
     assert (settlement.again, settlement.siblings, settlement.well) == ((), (), False)
+
+
+@pytest.mark.parametrize(("kind", "calls"), [(ClaimKind.QUERY, 1), (ClaimKind.LIST, 0)])
+def test_a_read_of_a_dead_worker_is_made_again_and_a_query_counts_as_a_call(kind: ClaimKind, calls: int) -> None:
+    """The calls of a listing were counted as each was permitted."""
+    claim = claim_of(kind)
+
+    settlement = leftover(claim, (), START_MS)
+
+    assert settlement.again == (Part(claim.places, START_MS, Next.READ),)
+    assert settlement.calls == calls
 
 
 def test_a_permission_for_later_was_no_call_of_the_future() -> None:
