@@ -130,7 +130,8 @@ class Refusal:
     """A venue's refusal of a whole call, in its own words.
 
     ``pause_ms`` is how long the venue asks to be left alone, where it says so; ``scope`` is who has to wait:
-    every account behind the same IP address, every one with the same key, or this account alone.
+    every account behind the same IP address, every one with the same key, or this account alone.  ``served`` is True
+    if it is about an order: the venue works, and other calls need not wait.
     """
 
     kind: RefusalKind
@@ -138,6 +139,7 @@ class Refusal:
     message: str | None = None
     pause_ms: int | None = None
     scope: Scope = Scope.ACCOUNT
+    served: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,14 @@ CODES: Mapping[str, RefusalKind] = MappingProxyType(
     }
 )
 
+# An order of the call has ended already.
+ENDED: re.Pattern[str] = re.compile(r"status \w+ can['\u2019]t be cancell?ed", re.IGNORECASE)
+
 # The first pattern found in the message decides, whatever the code: the page gives one code for several events.
 # https://docs.kuna.io/reference/ordercontroller_cancelordermanyorders-1, 2026-11-20
 MESSAGES: tuple[tuple[re.Pattern[str], RefusalKind], ...] = (
     # The page says both that the other orders are still closed and that the call fails (400), and names no order.
-    (re.compile(r"status \w+ can['\u2019]t be cancell?ed", re.IGNORECASE), RefusalKind.UNCERTAIN),
+    (ENDED, RefusalKind.UNCERTAIN),
     (re.compile(r"each value in orderIds must be a UUID\b", re.IGNORECASE), RefusalKind.REFERENCE),
     # An HTTP 500 that must not be repeated.  The whole message: "invalid JSON from X" would be the venue's own trouble.
     (re.compile(r"\AInvalid JSON\W*\Z", re.IGNORECASE), RefusalKind.CALL),
@@ -70,9 +73,7 @@ def errors_of(document: object) -> list[Error]:
 
 def says_not_found(errors: list[Error]) -> bool:
     """Tell whether *errors* say that the order asked for is not known, and nothing else."""
-    return bool(errors) and all(
-        NOT_FOUND & set(error.codes) and NO_PATH.search(error.message or "") is None for error in errors
-    )
+    return bool(errors) and all(map(_knows_no_order, errors))
 
 
 def error_of(error: object) -> Error:
@@ -102,7 +103,13 @@ def refusal_of(errors: list[Error], response: Response) -> tuple[Refusal, str | 
     # Ours: what Kuna counts by is not documented.  A 429 without its words is Cloudflare's, which stands in front of it
     # (https://github.com/ccxt/ccxt/pull/19391, 2026-11-20) and knows addresses, not keys.
     gateway = kind is RefusalKind.RATE_LIMIT and not errors
-    return Refusal(kind, code, message, pause_ms, Scope.IP if gateway else Scope.KEY), None if known else code
+    served = bool(errors) and all(ENDED.search(each.message or "") or _knows_no_order(each) for each in errors)
+    scope = Scope.IP if gateway else Scope.KEY
+    return Refusal(kind, code, message, pause_ms, scope, served), None if known else code
+
+
+def _knows_no_order(error: Error) -> bool:
+    return bool(NOT_FOUND & set(error.codes)) and NO_PATH.search(error.message or "") is None
 
 
 def _kind(error: Error, status: int) -> RefusalKind:

@@ -183,7 +183,7 @@ class Drain:
 
     def _heed(self, refusal: Refusal | None, since_ms: int, now_ms: int) -> None:
         """Let all wait whom the refusal of a call begun at *since_ms* concerns; measure the clock if that was why."""
-        stop = refusal and stop_for(refusal.kind, refusal.pause_ms)
+        stop = refusal and stop_for(refusal)
         if refusal is not None and stop:
             self._pause(refusal, stop, since_ms, now_ms)
         if refusal is not None and refusal.kind is RefusalKind.CLOCK:
@@ -228,7 +228,7 @@ class Drain:
             siblings=siblings,
             again=again,
             sent_ms=attempt.sent_ms,
-            well=attempt.sent_ms > 0 and (refusal is None or stop_for(refusal.kind, refusal.pause_ms) is None),
+            well=attempt.sent_ms > 0 and (refusal is None or stop_for(refusal) is None),
             usages=attempt.usages,
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from connectors.calls import RefusalKind
+from connectors.calls import Refusal, RefusalKind
 
 FIRST_PAUSE_MS = 100
 LONGEST_PAUSE_MS = 5_000
@@ -67,10 +67,9 @@ def pause_ms(attempt: int, fraction: float) -> int:
     return full // 2 + int(full / 2 * fraction)
 
 
-def stop_for(kind: RefusalKind, asked_ms: int | None) -> Stop | None:
-    """Say for how long a failure of *kind* stops everyone whom it concerns; None if it stops nobody.
-
-    *asked_ms* is what the venue asked for, where it did.
-    """
-    stop = STOPS.get(kind)
-    return stop and (stop if asked_ms is None else replace(stop, wait_ms=max(asked_ms, 1), patience=0))
+def stop_for(refusal: Refusal) -> Stop | None:
+    """Say for how long *refusal* stops everyone whom it concerns; None if it stops nobody."""
+    stop = None if refusal.served else STOPS.get(refusal.kind)
+    if stop is None or refusal.pause_ms is None:
+        return stop
+    return replace(stop, wait_ms=max(refusal.pause_ms, 1), patience=0)

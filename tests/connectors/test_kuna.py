@@ -196,6 +196,27 @@ def test_status_message_leaves_every_order_unknown(word: str, status: int) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("errors", "served"),
+    [
+        ([{"code": "BAD_REQUEST", "message": CLOSED}], True),
+        ([{"code": "NOT_FOUND", "message": "Order not found"}], True),
+        ([{"code": "2003"}, {"code": "BAD_REQUEST", "message": CLOSED}], True),
+        ([{"code": "NOT_FOUND", "message": "Cannot POST /v4/order"}], False),
+        ([{"code": "BAD_REQUEST", "message": CLOSED}, {"code": "Internal Server Error"}], False),
+        ([{"code": "Internal Server Error", "message": "Internal server error"}], False),
+        ([], False),
+    ],
+)
+def test_a_refusal_that_is_about_an_order_is_no_trouble_of_the_venue(
+    errors: list[dict[str, str]], served: bool
+) -> None:
+    refusal = read({"errors": errors}, 400).refusal
+
+    assert refusal is not None
+    assert refusal.served is served
+
+
 def test_message_outranks_the_code() -> None:
     answer = read({"errors": [{"code": "ARGUMENT_VALIDATION_ERROR", "message": CLOSED}]}, 400)
 

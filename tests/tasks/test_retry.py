@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.calls import REFUSED_AS, RefusalKind
+from connectors.calls import REFUSED_AS, Refusal, RefusalKind
 from connectors.outcomes import Status
 from tasks.retry import FIRST_PAUSE_MS, LONGEST_PAUSE_MS, STEPS, STOPS, Step, pause_ms, stop_for
 
@@ -55,14 +55,14 @@ def test_doubt_is_never_sent_again() -> None:
 def test_a_stop_lasts_for_as_long_as_the_venue_asks_and_begins_at_once(
     kind: RefusalKind, asked_ms: int, wait_ms: int
 ) -> None:
-    stop = stop_for(kind, asked_ms)
+    stop = stop_for(Refusal(kind, pause_ms=asked_ms))
 
     assert stop == replace(STOPS[kind], wait_ms=wait_ms, patience=0)
 
 
 @pytest.mark.parametrize("kind", RefusalKind)
 def test_where_the_venue_does_not_say_for_how_long_we_do(kind: RefusalKind) -> None:
-    assert stop_for(kind, None) == STOPS.get(kind)
+    assert stop_for(Refusal(kind)) == STOPS.get(kind)
 
 
 def test_trouble_of_the_venue_or_the_key_stops_and_trouble_of_a_call_does_not() -> None:
@@ -72,7 +72,12 @@ def test_trouble_of_the_venue_or_the_key_stops_and_trouble_of_a_call_does_not() 
         RefusalKind.UNCERTAIN,
         RefusalKind.CREDENTIALS,
     }
-    assert stop_for(RefusalKind.MARKET_CLOSED, 5_000) is None
+    assert stop_for(Refusal(RefusalKind.MARKET_CLOSED, pause_ms=5_000)) is None
+
+
+@pytest.mark.parametrize("kind", RefusalKind)
+def test_a_refusal_that_is_about_an_order_stops_nobody(kind: RefusalKind) -> None:
+    assert stop_for(Refusal(kind, pause_ms=5_000, served=True)) is None
 
 
 def test_a_rate_limit_alone_needs_no_trial() -> None:
