@@ -19,7 +19,7 @@ from tasks.sweep import Sweeper
 DEADLY = 3  # deaths of workers on one chunk until it is taken apart
 ANSWER_LENGTH = 1_000  # bytes of an unlisted answer in the log
 LATE = "the deadline came before it could be sent"
-ELSEWHERE = "the deadline came while another batch's cancel of it was in flight"
+ELSEWHERE = "the deadline came, and another batch has sent a cancel of it"
 LOST = "the worker that had sent it, or was about to, is gone"
 
 
@@ -293,7 +293,7 @@ def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused:
     outcomes = all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, f"{LATE}: {paused}" if paused else LATE).outcomes
     # A little weaker than an earlier attempt that was not executed, so that the venue's own words are kept.
     standings = [replace(s, strength=NEVER_TRIED) for _, s in standings_of(claim, outcomes, now_ms)]
-    # What another batch is canceling just now may be gone in a moment.
+    # What another batch has tried to cancel may be gone, now or in a moment.
     doubts = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, ELSEWHERE).outcomes, now_ms)
     chosen = zip(claim.places, standings, doubts, strict=True)
     return Settlement(tuple(doubt if place in claim.elsewhere else (place, one) for place, one, doubt in chosen))

@@ -109,6 +109,11 @@ def gone(account: str) -> str:
     return f"{PREFIX}gone:{account}:"
 
 
+def sent(account: str) -> str:
+    """Prefix of hashes: order of which a cancel was sent in the last minutes that proves nothing -> its standing."""
+    return f"{PREFIX}sent:{account}:"
+
+
 def limit(venue: str, name: str, scope: str, per_ms: int) -> str:
     """List: times of the calls in one window of a limit, the latest first, one entry for each unit."""
     return f"{PREFIX}limit:{venue}:{name}:{scope}:{per_ms}"

@@ -32,7 +32,7 @@ class Claim:
     ``permitted_ms``, and may leave before ``use_by_ms``.  ``deaths`` is how many workers have died with it in
     hands; with ``prove`` its orders are read back.  Of a QUERY ``query`` says which of the venue's it is; of a LIST
     ``strange`` are the places of orders that the venue does not know by themselves; of a LATE or IDLE one
-    ``elsewhere`` are those of orders whose cancel another batch has in flight; of a SWEEP ``empty_ms`` is since
+    ``elsewhere`` are those of orders that another batch has sent a cancel of; of a SWEEP ``empty_ms`` is since
     when nothing was seen that matches.
     """
 

@@ -39,6 +39,7 @@ EXPIRE: Final[Mapping[str, str]] = {  # each must have an end
     keys.limit("*", "*", "*", 0).removesuffix(":0") + ":*": "two windows long",
     keys.pause("*", "*"): "a day long: repeated breaches wait longer",
     keys.gone("*") + "*": "orders that ended in the last minutes",
+    keys.sent("*") + "*": "orders of which a cancel was sent in the last minutes",
     keys.worker("*"): "heartbeats",
     keys.beat("*"): "producers' beats",
     keys.WATCH: "who holds the watch",

@@ -297,7 +297,7 @@ class LaneModel:
 KEPT = {keys.EVENTS, keys.BATCHES, keys.ACCOUNTS, keys.ACCOUNT_VENUES, keys.ACCOUNT_NAMING, keys.ACCOUNT_PAUSES}
 KEPT_KINDS = (keys.account(""), keys.worker(""))
 OF_BATCHES = (keys.batch(""), keys.orders(""), keys.outcomes(""))
-OF_TIME = (f"{keys.PREFIX}limit:", f"{keys.PREFIX}pause:", f"{keys.PREFIX}gone:")
+OF_TIME = (f"{keys.PREFIX}limit:", f"{keys.PREFIX}pause:", f"{keys.PREFIX}gone:", f"{keys.PREFIX}sent:")
 
 
 def left_behind(connection: redis.Redis) -> set[str]:

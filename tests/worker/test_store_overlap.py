@@ -394,6 +394,44 @@ def test_what_is_less_than_that_is_tried_again(lanes: Lanes, status: Status) -> 
     assert lanes.statuses("two") == ["pending"]
 
 
+DOUBTS = {Status.ACCEPTED: True, Status.UNKNOWN: True, Status.NOT_FOUND: True, Status.REJECTED: False,
+          Status.NOT_SENT: False, Status.OPEN: False}  # fmt: skip
+
+
+@pytest.mark.parametrize("seized", [False, True])
+@pytest.mark.parametrize(("status", "doubt"), DOUBTS.items())
+def test_what_another_batch_has_sent_is_not_said_to_be_not_sent(
+    lanes: Lanes, status: Status, doubt: bool, seized: bool
+) -> None:
+    """The second batch waits in its lane until its deadline; the first one's cancel has come back meanwhile."""
+    lanes.put("one", "a")
+    first = lanes.claim()
+    lanes.put("two", "a", "b", deadline_s=2)
+    lanes.settle(first, status)
+    lanes.clock.ms += 2_000
+
+    late = lanes.store.seize("two/0.0", lanes.now_ms) if seized else lanes.claim()
+
+    assert late is not None
+    assert late.kind is (ClaimKind.IDLE if seized else ClaimKind.LATE)
+    lanes.store.settle(late, leftover(late, frozenset(), lanes.now_ms), lanes.now_ms)
+    assert lanes.statuses("two") == ["unknown" if doubt else "not_sent", "not_sent"]
+    lanes.sound()
+
+
+def test_an_id_that_may_be_used_again_leaves_doubt_even_if_its_order_was_canceled(lanes: Lanes) -> None:
+    lanes.use(account_of(replace(PLAIN, resend_safe=frozenset({IdKind.ORDER_ID}))))
+    put(lanes, "one", named("a", kind=IdKind.CLIENT_ORDER_ID))
+    lanes.settle(lanes.claim())
+    put(lanes, "two", named("a", kind=IdKind.CLIENT_ORDER_ID), deadline_s=1)
+    lanes.clock.ms += 1_000
+
+    late = lanes.claim()
+    lanes.store.settle(late, leftover(late, frozenset(), lanes.now_ms), lanes.now_ms)
+
+    assert lanes.statuses("two") == ["unknown"]
+
+
 def test_an_id_that_may_be_used_again_is_not_remembered(lanes: Lanes) -> None:
     lanes.use(account_of(replace(PLAIN, resend_safe=frozenset({IdKind.ORDER_ID}))))
     put(lanes, "one", named("a", kind=IdKind.CLIENT_ORDER_ID))

@@ -18,7 +18,7 @@
 --   kind 'query': ask now how these orders stand; the permission is taken; more: which query, from 0
 --   kind 'list': look whether these orders are in a listing ('!': the venue does not know them by themselves)
 --   kind 'sweep': list what is open, and cancel what matches; more: when it was first seen empty
---   kind 'late': its deadline has come; nothing is to be sent ('~': another batch's cancel of it is in flight)
+--   kind 'late': its deadline has come; nothing is to be sent ('~': another batch has sent a cancel of it)
 --   kind 'moot': each of its orders is known to be gone; nothing is to be sent
 local ELSEWHERE = '~'
 local TRIAL_MS = 25 -- how soon those who wait for another's trial look again
@@ -141,7 +141,7 @@ local function look_around(account, id, batch_id, places, orders, standings, now
   local names, lasting, known, held = {}, {}, {}, {}
   for i, order in ipairs(orders) do names[i], lasting[i] = order_name(order, symbols, lasting_kinds) end
   for ago = 0, 1 do
-    local key = remembered(account, now, ago)
+    local key = remembered('gone', account, now, ago)
     if redis.call('EXISTS', key) == 1 then
       for i, standing in ipairs(redis.call('HMGET', key, unpack(names))) do
         if standing and lasting[i] and not is_gone(standings[i]) then
@@ -164,6 +164,18 @@ local function look_around(account, id, batch_id, places, orders, standings, now
     end
   end
   return names, held
+end
+
+-- Mark (in held) also those orders that a cancel was sent of: whether they are gone is not known.
+local function doubt(account, names, places, held, now)
+  for ago = 0, 1 do
+    local key = remembered('sent', account, now, ago)
+    if redis.call('EXISTS', key) == 1 then
+      for i, standing in ipairs(redis.call('HMGET', key, unpack(names))) do
+        if standing then held[places[i]] = held[places[i]] or standing end
+      end
+    end
+  end
 end
 
 -- Claim a chunk of cancels.  Gives a claim; or nil and, where a limit is in the way, when it allows the call.
@@ -222,6 +234,7 @@ local function claim_cancels(a, id, lane, priority, now)
   local spaces = spaces_of(batch_id, places)
   if kind ~= 'send' then
     follow(id, batch_id, held)
+    doubt(account, names, places, held, now)
     for i, place in ipairs(places) do
       add_order(taken, place, orders[i], standings[i], held[place] and ELSEWHERE or spaces[i])
     end

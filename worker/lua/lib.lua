@@ -149,9 +149,10 @@ local function order_name(order, symbols, lasting)
   return name, kind ~= nil and string.find(lasting, kind .. ',', 1, true) ~= nil
 end
 
--- Where what is gone is remembered: two buckets, so that nothing is forgotten too early.
-local function remembered(account, now, ago)
-  return P .. 'gone:' .. account .. ':' .. text(math.floor(now / REMEMBERED_MS) - ago)
+-- Where it is remembered what became of orders, by sort: what is 'gone', and of which a cancel was 'sent' that leaves
+-- them in doubt.  Two buckets each, so that nothing is forgotten too early.
+local function remembered(sort, account, now, ago)
+  return P .. sort .. ':' .. account .. ':' .. text(math.floor(now / REMEMBERED_MS) - ago)
 end
 
 -- Put a chunk, or a part of one, into its lane.

@@ -39,9 +39,10 @@ if #places > 0 then
   local spaces = spaces_of(c[1], places)
   local held = {}
   if kind == 'idle' then
-    local _, others = look_around(c[5], id, c[1], places, orders, standings, now)
+    local names, others = look_around(c[5], id, c[1], places, orders, standings, now)
     held = others
     follow(id, c[1], held)
+    doubt(c[5], names, places, held, now)
   end
   for i, place in ipairs(places) do
     add_order(taken, place, orders[i], standings[i], held[place] and ELSEWHERE or spaces[i])

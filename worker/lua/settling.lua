@@ -46,24 +46,29 @@ local function tell_followers(id, account, learned)
   end
 end
 
+-- Remember for other batches what became of orders: which are gone, and which a cancel may have reached.
 local function remember(batch_id, account, learned, now)
   local symbols, lasting = naming(account)
-  local places, flat = {}, {}
+  local places, flat = {}, { gone = {}, sent = {} }
   for place, standing in pairs(learned) do
-    if strength(standing) >= NAMED then places[#places + 1] = place end
+    local status = string.match(standing, STATUS)
+    if strength(standing) >= GONE or status == 'accepted' or status == 'unknown' then places[#places + 1] = place end
   end
   if #places == 0 then return end
   for i, order in ipairs(redis.call('HMGET', P .. 'orders:' .. batch_id, unpack(places))) do
     local name, lasts = order_name(order, symbols, lasting)
-    if lasts then
-      flat[#flat + 1] = name
-      flat[#flat + 1] = learned[places[i]]
+    local standing = learned[places[i]]
+    local sort = lasts and strength(standing) >= NAMED and flat.gone or flat.sent
+    sort[#sort + 1] = name
+    sort[#sort + 1] = standing
+  end
+  for sort, pairs_of in pairs(flat) do
+    if #pairs_of > 0 then
+      local key = remembered(sort, account, now, 0)
+      redis.call('HSET', key, unpack(pairs_of))
+      redis.call('PEXPIRE', key, REMEMBERED_MS * 2)
     end
   end
-  if #flat == 0 then return end
-  local key = remembered(account, now, 0)
-  redis.call('HSET', key, unpack(flat))
-  redis.call('PEXPIRE', key, REMEMBERED_MS * 2)
 end
 
 local ORDINARY = '-'
