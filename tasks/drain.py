@@ -11,7 +11,7 @@ from tasks.batch import Account
 from tasks.clock import Clock, VenueClock
 from tasks.fold import NEVER_TRIED, Standing
 from tasks.ports import Claim, ClaimKind, Grant, Line, Log, Next, Part, Pause, Settlement, Store, Wait, Why
-from tasks.proof import Proof, known_as, to_read
+from tasks.proof import Proof, group, known_as, to_read
 from tasks.retry import STEPS, Step, Stop, pause_ms, stop_for
 from tasks.standings import all_of, read_standings, standing_of, standings_of, tried_again
 from tasks.sweep import Sweeper
@@ -140,10 +140,7 @@ class Drain:
 
     def _call(self, claim: Claim, orders: tuple[OrderRef, ...], built: Callable[[], None]) -> Attempt:
         """Make one attempt.  Raises Withheld if nothing was sent because it had become too late."""
-        venue = self.account.venue
-        build, read = venue.build_cancel, venue.read_cancel
-        if claim.kind is ClaimKind.QUERY:
-            build, read = venue.queries[claim.query].build, venue.queries[claim.query].read
+        venue, credentials = self.account.venue, self.account.credentials
         sent_ms = 0
 
         def may_send() -> bool:
@@ -152,7 +149,15 @@ class Drain:
             return sent_ms < min(claim.use_by_ms, claim.deadline_ms)
 
         try:
-            request = build(orders, self.account.credentials, self.venue_clock.stamp(self.clock))
+            stamp = self.venue_clock.stamp(self.clock)
+            if claim.kind is ClaimKind.QUERY:
+                query = venue.queries[claim.query]
+                request, read = query.build(orders, credentials, stamp), query.read
+            elif claim.cancel_all is not None:
+                whole = venue.cancel_alls[claim.cancel_all]
+                request, read = whole.build(orders[0].symbol, credentials, stamp), whole.read
+            else:
+                request, read = venue.build_cancel(orders, credentials, stamp), venue.read_cancel
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost one chunk, not the lane
             return self._not_built(claim, type(error).__name__)  # its text may hold a credential
         built()
@@ -167,7 +172,7 @@ class Drain:
             return Attempt(refuse(claim.orders, Refusal(RefusalKind.UNCERTAIN, message=str(error))), sent_ms)
         except ValueError as error:
             return self._not_built(claim, str(error))
-        response = replace(response, body=self.account.credentials.hide_in(response.body))
+        response = replace(response, body=credentials.hide_in(response.body))
         answer = read(orders, response)
         if answer.unlisted is not None and answer.unlisted not in self.unlisted:
             self.unlisted.add(answer.unlisted)
@@ -193,6 +198,8 @@ class Drain:
         """Choose what follows the answer to a cancel: the end, the same again later, halves, or reading back."""
         answer = attempt.answer
         refusal = answer.refusal
+        if claim.cancel_all is not None and (refusal or not attempt.sent_ms) and now_ms < claim.deadline_ms:
+            return self._go_on_by_ids(claim, attempt, now_ms)
         step = Step.END if refusal is None else STEPS[refusal.kind]
         if step is Step.HALVE and len(claim.places) == 1:
             step = Step.END
@@ -207,6 +214,15 @@ class Drain:
             again = to_read(claim, standings, self.account.venue, now_ms)
         siblings = tuple((o.order, standing_of(o, claim.attempt, now_ms)) for o in answer.siblings)
         return self._settlement(attempt, standings + tried_again(claim, now_ms), again, siblings)
+
+    def _go_on_by_ids(self, claim: Claim, attempt: Attempt, now_ms: int) -> Settlement:
+        """Cancel by ids what a cancel-all that failed was to take.  If it may have been executed, that is noted."""
+        refusal = attempt.answer.refusal
+        doubtful = refusal is not None and refusal.kind is RefusalKind.UNCERTAIN
+        standings = standings_of(claim, attempt.answer.outcomes, now_ms) if doubtful else ()
+        places = group(zip(claim.places, claim.orders, strict=True), self.account)
+        parts = tuple(Part(some, now_ms) for some in places)
+        return self._settlement(attempt, standings + tried_again(claim, now_ms), parts)
 
     def _decide_read(self, claim: Claim, orders: tuple[OrderRef, ...], attempt: Attempt, now_ms: int) -> Settlement:
         """Choose what follows the answer to a query."""
@@ -282,7 +298,8 @@ def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused:
         lost = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, LOST).outcomes, now_ms)
         again = ()
         poisonous = claim.deaths >= DEADLY
-        safe = all(order.kind in resend_safe for order in claim.orders)
+        # What a cancel-all was to take is more than a cancel by ids can carry, so it is read and taken apart then.
+        safe = claim.cancel_all is None and all(order.kind in resend_safe for order in claim.orders)
         if poisonous and len(claim.places) == 1:
             again = ()  # whoever sends it dies
         elif safe and now_ms < claim.deadline_ms:

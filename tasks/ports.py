@@ -1,6 +1,6 @@
 """What the operation needs of the outside: a store of chunks, a line to the venue, a log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -33,7 +33,7 @@ class Claim:
     hands; with ``prove`` its orders are read back.  Of a QUERY ``query`` says which of the venue's it is; of a LIST
     ``strange`` are the places of orders that the venue does not know by themselves; of a LATE or IDLE one
     ``elsewhere`` are those of orders that another batch has sent a cancel of; of a SWEEP ``empty_ms`` is since
-    when nothing was seen that matches.
+    when nothing was seen that matches.  A SEND with a ``cancel_all`` cancels by that one of the venue's, not by ids.
     """
 
     kind: ClaimKind
@@ -54,6 +54,7 @@ class Claim:
     strange: frozenset[int] = frozenset()
     elsewhere: frozenset[int] = frozenset()
     empty_ms: int | None = None
+    cancel_all: int | None = None
 
 
 class Why(StrEnum):
@@ -181,10 +182,10 @@ class Tally(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Orders found by a sweep that one call carries: those to be canceled, or to be read."""
+    """Orders found by a sweep that one call cancels: by their ids, or by that one of the venue's cancel-alls."""
 
-    step: Next
     orders: tuple[OrderRef, ...]
+    cancel_all: int | None = None
 
 
 class Store(Protocol):
@@ -207,6 +208,9 @@ class Store(Protocol):
 
     def tally(self, claim: Claim, number: int, most: int, now_ms: int) -> Tally:
         """Count the orders that match a selection with a most; nothing is sent before all accounts are counted."""
+
+    def new_among(self, claim: Claim, orders: Iterable[OrderRef]) -> list[OrderRef]:
+        """Give those of *orders* that the batch of a sweep does not have yet."""
 
     def grow(self, claim: Claim, groups: Sequence[Group], most: int, now_ms: int) -> int | None:
         """Add orders that a sweep has found, those that are new; gives how many, or None if they are too many."""

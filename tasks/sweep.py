@@ -1,6 +1,6 @@
 """Work that lists an account: sweeping a selection, and looking orders up that cannot be asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -9,11 +9,12 @@ from connectors.orders import IdKind, OrderRef
 from connectors.reads import OpenOrder
 from connectors.transport import Withheld
 from tasks.batch import Account
+from tasks.cancel_all import plan_cancels
 from tasks.clock import Clock, VenueClock
 from tasks.fold import Standing
 from tasks.listing import Listed, ListingFailed, MaySend, list_open
-from tasks.ports import Claim, Group, Line, Log, Next, Part, Settlement, Sought, Store, Tally
-from tasks.proof import Proof, group
+from tasks.ports import Claim, Line, Log, Next, Part, Settlement, Sought, Store, Tally
+from tasks.proof import Proof
 from tasks.standings import read_standings
 
 NAP_MS: Final = 250  # how long a call that is not permitted yet is waited for at once
@@ -73,12 +74,12 @@ class Sweeper:
             words = " ".join(part for part in (listed.code, listed.message) if part) if listed else "no time left"
             again = Part((), now_ms + RETRY_MS, Next.SWEEP)
             return self._settlement((again,), sweep=f"cannot list: {words}")
-        matching = [row for row in listed.orders if sought.select.matches(row, now_ms + self.venue_clock.ahead_ms)]
-        return replace(self._take(claim, sought, matching, listed.whole, now_ms), well=True)
+        there_ms = now_ms + self.venue_clock.ahead_ms
+        refs = references((row for row in listed.orders if sought.select.matches(row, there_ms)), self.account)
+        return replace(self._take(claim, sought, refs, listed.whole, now_ms), well=True)
 
-    def _take(self, claim: Claim, sought: Sought, matching: list[OpenOrder], whole: bool, now_ms: int) -> Settlement:
+    def _take(self, claim: Claim, sought: Sought, refs: list[OrderRef], whole: bool, now_ms: int) -> Settlement:
         settling_ms = self.account.venue.settling_ms
-        refs = _references(matching, self.account)
         if sought.max_orders is not None:
             tally = self.store.tally(claim, len(refs), sought.max_orders, now_ms)
             if tally is Tally.REFUSED:
@@ -92,11 +93,11 @@ class Sweeper:
             since_ms = now_ms if claim.empty_ms is None else claim.empty_ms
             again = Part((since_ms,), since_ms + settling_ms, Next.SWEEP)
             return self._settlement((again,), sweep="empty once")
-        numbered = dict(enumerate(refs))
-        groups = [
-            Group(Next.CANCEL, tuple(numbered[place] for place in places))
-            for places in group(numbered.items(), self.account)
-        ]
+        # Orders that are placed meanwhile would be over the most; what a listing missed would have no outcome; and
+        # what a cancel-all has ended takes reading back to be known.
+        ids_only = sought.max_orders is not None or not whole or not claim.prove
+        fresh = self.store.new_among(claim, refs)
+        groups = plan_cancels(fresh, self.account, sought.select, ids_only=ids_only)
         added = self.store.grow(claim, groups, sought.max_orders or 0, now_ms)
         text = f"open: {len(refs)}" if added is not None else f"open: {len(refs)}, more than max_orders in all"
         if added:
@@ -152,7 +153,7 @@ class Sweeper:
         return Settlement(standings, calls=left, again=again, sent_ms=first_ms, well=well, sweep=sweep, swept=swept)
 
 
-def _references(rows: list[OpenOrder], account: Account) -> list[OrderRef]:
+def references(rows: Iterable[OpenOrder], account: Account) -> list[OrderRef]:
     """Name each order once, in the namespace where it was listed last: one may move while an account is listed."""
     found = (_reference(row, account) for row in rows)
     return list({(ref.kind, ref.value, ref.symbol): ref for ref in found}.values())

@@ -18,7 +18,7 @@ from tasks.report import REFUSED_EXIT_CODE
 from worker.cli import cli, json_option
 from worker.cli_batches import WaitCommand, hand_in, reader
 from worker.display import print_json, print_table, say
-from worker.dry_run import Lister, tell
+from worker.dry_run import Lister, Planned, tell
 from worker.heartbeats import show
 from worker.settings import config_path, load
 from worker.store import RedisStore
@@ -137,7 +137,8 @@ def _dry_run(config: str | None, document: dict[str, Any], *, as_json: bool) -> 
         except redis.RedisError as error:
             raise Unreachable(f"Redis does not answer ({type(error).__name__})") from None
         share = settings.cleanup_share if batch.priority is Priority.CLEANUP else 1.0
-        told = tell(found, batch.select, share=share, guard_ms=settings.guard_ms, now_ms=clock.now_ms())
+        planned = Planned(batch.select, limited=batch.max_orders is not None)
+        told = tell(found, planned, share=share, guard_ms=settings.guard_ms, now_ms=clock.now_ms())
     if as_json:
         print_json(told)
     else:
@@ -155,8 +156,10 @@ def _print_dry_run(told: dict[str, Any]) -> None:
         if row["calls"] is not None:
             calls = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in row["calls"].items())
             click.echo(f"{row['account']}: {row['orders']} orders; calls: {calls}; at least {row['seconds']:.1f} s")
-    for note in told["not_covered"]:
-        click.echo(f"not covered: {note}")
+    for gap in told["not_covered"]:
+        click.echo(f"not covered: {gap}")
+    for note in told["notes"]:
+        click.echo(f"note: {note}")
     click.echo(
         f"{told['orders']} orders, {told['calls']} calls, at least {told['seconds']:.1f} s at the venues' limits"
     )

@@ -2,19 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from connectors.calls import Limit
-from connectors.orders import IdKind, OrderRef
+from connectors.orders import OrderRef
 from connectors.reads import OpenOrder
 from tasks.batch import Account, Accounts, Priority, Selection
+from tasks.cancel_all import plan_cancels
 from tasks.clock import Clock, VenueClock
 from tasks.listing import Listed, ListingFailed, MaySend, list_open
-from tasks.ports import Line, Permission
-from tasks.proof import FIRST_READ_MS, group
+from tasks.ports import Group, Line, Permission
+from tasks.proof import FIRST_READ_MS
+from tasks.sweep import references
 from worker.estimate import Call, Window, last_call_ms
 from worker.store import limit_key, limits_of
 
@@ -87,23 +89,24 @@ class Lister:
             return tuple(task.result() for task in tasks)
 
 
-def references(orders: Iterable[OpenOrder], account: Account) -> tuple[OrderRef, ...]:
-    """Name orders as the sweep's cancels do: a leg of a list by its list, each once."""
-    by_list = IdKind.ORDER_LIST_ID in account.venue.id_kinds
-    refs = (
-        OrderRef(IdKind.ORDER_LIST_ID, row.order_list_id, row.symbol, row.namespace)
-        if row.order_list_id is not None and by_list
-        else OrderRef(IdKind.ORDER_ID, row.order_id, row.symbol, row.namespace)
-        for row in orders
-    )
-    return tuple(dict.fromkeys(refs))
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a sweep is planned for: what it selects, and whether it has a most, so that it cancels by ids alone."""
+
+    select: Selection
+    limited: bool = False
+
+    def cancels(self, found: Found) -> list[Group]:
+        """Split what was found into the calls that cancel it."""
+        refs = references(found.orders, found.account)
+        return plan_cancels(refs, found.account, self.select, ids_only=self.limited or not found.whole)
 
 
-def work_of(found: Found) -> dict[str, int]:
+def work_of(found: Found, planned: Planned) -> dict[str, int]:
     """Count the calls of a sweep of what was found: ``list``, ``cancel``, ``prove`` and the two last listings."""
     account = found.account
     refs = references(found.orders, account)
-    cancels = [*group(enumerate(refs), account)]
+    cancels = planned.cancels(found)
     listings = max(found.calls, len(account.venue.listings))
     # Where the answer to a cancel is final there is nothing to read back; a listing alone proves no order's end.
     queries = 0 if account.venue.success_proves.endswith("final") else _queries(refs, account)
@@ -118,9 +121,10 @@ def _queries(refs: Sequence[OrderRef], account: Account) -> int:
     return calls
 
 
-def calls_of(found: Found, symbol: str | None, share: float, guard_ms: int) -> list[Call]:
+def calls_of(found: Found, planned: Planned, share: float, guard_ms: int) -> list[Call]:
     """Give the calls of a sweep, in order.  *share* of each limit may be used, and windows are *guard_ms* wider."""
-    account, work = found.account, work_of(found)
+    account, work = found.account, work_of(found, planned)
+    symbol, alls = planned.select.symbol, account.venue.cancel_alls
 
     def call(limits: tuple[Limit, ...], after_ms: int = 0) -> Call:
         windows = (
@@ -135,17 +139,19 @@ def calls_of(found: Found, symbol: str | None, share: float, guard_ms: int) -> l
     ]
     queries = [limits_of(account, query.limits) for query in account.venue.queries] or reads
     calls = [call(reads[place % len(reads)]) for place in range(work["list"])] if reads else []
-    calls += [call(account.limits)] * work["cancel"]
+    for cancel in planned.cancels(found):
+        whole = cancel.cancel_all
+        calls.append(call(account.limits if whole is None else limits_of(account, alls[whole].limits)))
     calls += [call(queries[0], FIRST_READ_MS if place == 0 else 0) for place in range(work["prove"])]
     for _ in range(2):
         calls += [call(read, account.venue.settling_ms if place == 0 else 0) for place, read in enumerate(reads)]
     return calls
 
 
-def tell(found: Sequence[Found], select: Selection, *, share: float, guard_ms: int, now_ms: int) -> dict[str, Any]:
+def tell(found: Sequence[Found], planned: Planned, *, share: float, guard_ms: int, now_ms: int) -> dict[str, Any]:
     """Tell what a sweep of *found* would cancel, what that takes, and what is not covered."""
     reached = [one for one in found if one.trouble is None]
-    last = last_call_ms({one.account.name: calls_of(one, select.symbol, share, guard_ms) for one in reached})
+    last = last_call_ms({one.account.name: calls_of(one, planned, share, guard_ms) for one in reached})
     rows = Counter(
         (one.account.name, order.symbol, order.side and order.side.value, _age(order, now_ms))
         for one in reached
@@ -157,14 +163,15 @@ def tell(found: Sequence[Found], select: Selection, *, share: float, guard_ms: i
             {"account": name, "symbol": symbol, "side": side, "age": age, "orders": number}
             for (name, symbol, side, age), number in sorted(rows.items(), key=lambda row: str(row[0]))
         ],
-        "calls": sum(sum(work_of(one).values()) for one in reached),
+        "calls": sum(sum(work_of(one, planned).values()) for one in reached),
         "seconds": max(last.values(), default=0) / 1000,
-        "accounts": [_account(one, last) for one in found],
-        "not_covered": [note for one in found for note in _notes(one)],
+        "accounts": [_account(one, planned, last) for one in found],
+        "not_covered": [gap for one in found for gap in _gaps(one)],
+        "notes": [f"{one.account.name}: {one.account.venue.note}" for one in found if one.account.venue.note],
     }
 
 
-def _account(one: Found, last: Mapping[str, int]) -> dict[str, Any]:
+def _account(one: Found, planned: Planned, last: Mapping[str, int]) -> dict[str, Any]:
     name = one.account.name
     if one.trouble is not None:
         return {"account": name, "venue": one.account.venue.name, "orders": None, "calls": None, "seconds": None}
@@ -173,20 +180,18 @@ def _account(one: Found, last: Mapping[str, int]) -> dict[str, Any]:
         "account": name,
         "venue": one.account.venue.name,
         "orders": orders,
-        "calls": work_of(one),
+        "calls": work_of(one, planned),
         "seconds": last[name] / 1000,
     }
 
 
-def _notes(one: Found) -> list[str]:
-    notes = [one.trouble] if one.trouble is not None else []
+def _gaps(one: Found) -> list[str]:
+    gaps = [one.trouble] if one.trouble is not None else []
     if not one.whole:
-        notes.append(
+        gaps.append(
             f"{one.account.name}: its listing has several pages, and orders that ended meanwhile may hide others"
         )
-    if one.account.venue.note is not None:
-        notes.append(f"{one.account.name}: {one.account.venue.note}")
-    return notes
+    return gaps
 
 
 def _age(order: OpenOrder, now_ms: int) -> str:

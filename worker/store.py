@@ -169,14 +169,18 @@ class RedisStore:
         return [name, now_ms, holder, most, account.max_in_flight, self._share, *constant]
 
     def _constant(self, account: Account) -> list[Any]:
-        """Flatten what each claim of an account is told: its pauses, its limits and the venue's queries."""
+        """Flatten what each claim of an account is told: its pauses, and the limits of its calls."""
         args: list[Any] = [len(Scope), *(pause_key(account, scope) for scope in Scope), len(account.limits)]
         args += self._windows(account, account.limits)
+        args.append(len(account.venue.cancel_alls))
+        for call in account.venue.cancel_alls:
+            limits = limits_of(account, call.limits)
+            args += [len(limits), *self._windows(account, limits)]
         args.append(len(account.venue.queries))
         for query in account.venue.queries:
             kinds = "".join(f"{kind}," for kind in query.id_kinds)
-            args += [kinds, query.namespace or "", query.max_orders, len(query.limits)]
-            args += self._windows(account, limits_of(account, query.limits))
+            limits = limits_of(account, query.limits)
+            args += [kinds, query.namespace or "", query.max_orders, len(limits), *self._windows(account, limits)]
         return args
 
     def _windows(self, account: Account, limits: Iterable[Limit]) -> list[Any]:
@@ -230,6 +234,8 @@ class RedisStore:
         limits = account.limits
         if claim.kind is ClaimKind.QUERY:
             limits = limits_of(account, account.venue.queries[claim.query].limits)
+        elif claim.cancel_all is not None:
+            limits = limits_of(account, account.venue.cancel_alls[claim.cancel_all].limits)
         return min(map(self._guard, limits), default=self._guard_ms) // 2
 
     def _guard(self, limit: Limit) -> int:
@@ -353,6 +359,16 @@ class RedisStore:
         args = [claim.batch_id, claim.account, number, most, now_ms, KEEP_EVENTS]
         return Tally(self._tally(keys=[keys.PREFIX], args=args))
 
+    def new_among(self, claim: Claim, orders: Iterable[OrderRef]) -> list[OrderRef]:
+        """Give those of *orders* that the batch of a sweep does not have yet."""
+        found, names = list(orders), keys.names(claim.batch_id)
+        fresh: list[OrderRef] = []
+        for start in range(0, len(found), SLICE):
+            some = found[start : start + SLICE]
+            places: Any = self._redis.hmget(names, [_name(claim.account, order) for order in some])
+            fresh += [order for order, place in zip(some, places, strict=True) if place is None]
+        return fresh
+
     def grow(self, claim: Claim, groups: Sequence[Group], most: int, now_ms: int) -> int | None:
         """Add orders that a sweep has found, those that are new; gives how many, or None if they are too many."""
         added = 0
@@ -360,7 +376,8 @@ class RedisStore:
             args: list[Any] = [claim.chunk_id, claim.batch_id, claim.account, claim.token, now_ms, most, len(some)]
             for group in some:
                 names = [_name(claim.account, order) for order in group.orders]
-                args += [group.step.value, group.orders[0].namespace or "", len(names), *names]
+                which = "" if group.cancel_all is None else group.cancel_all
+                args += [which, group.orders[0].namespace or "", len(names), *names]
             number = int(self._grow(keys=[keys.PREFIX], args=args))
             if number < 0:
                 return None
@@ -494,6 +511,7 @@ def _claim(account: str, head: Sequence[Any], flat: Sequence[Any]) -> Claim:
         strange=frozenset(place for place, space in zip(places, spaces, strict=True) if space == STRANGE),
         elsewhere=frozenset(place for place, space in zip(places, spaces, strict=True) if space == ELSEWHERE),
         empty_ms=int(more) if kind == ClaimKind.SWEEP and more else None,
+        cancel_all=int(more) if kind == ClaimKind.SEND and more != "" else None,
     )
 
 

@@ -35,6 +35,61 @@ def test_every_open_order_is_canceled_and_the_account_proven_flat(stage: Stage, 
     assert states(stage, account) == {"canceled"}
 
 
+ALLS = {
+    "binance": "/api/v3/openOrders",
+    "crypto_com": "/private/cancel-all-orders",
+    "weex": "/capi/v2/order/cancelAllOrders",
+}
+
+
+def cancels(stage: Stage, account: str) -> list[str]:
+    """Give the paths of the cancels that came in."""
+    calls = stage.control.log(account)
+    return [call["path"] for call in calls if call["applied"] or (call["method"] == "DELETE")]
+
+
+@pytest.mark.parametrize("venue", ALLS)
+def test_many_orders_take_a_cancel_all_and_are_proven_one_by_one(stage: Stage, venue: str) -> None:
+    account = f"{venue}-sim"
+    symbol = SIMULATED[venue].symbols[0]
+    seeded = stage.control.seed(account, 30, symbol=symbol)
+
+    report, outcomes = run(stage, sweep(account), 70)
+
+    judge(stage, named(seeded, account), report, outcomes)
+    assert (report["verdict"], report["counts"]) == ("flat", {"canceled": 30})
+    assert cancels(stage, account) == [ALLS[venue]]
+
+
+@pytest.mark.parametrize("venue", ALLS)
+def test_a_symbol_is_canceled_alone(stage: Stage, venue: str) -> None:
+    account = f"{venue}-sim"
+    mine, other = SIMULATED[venue].symbols[:2]
+    seeded = stage.control.seed(account, 30, symbol=mine)
+    stage.control.seed(account, 5, symbol=other)
+
+    report, outcomes = run(stage, sweep(account, filters={"symbol": mine}), 70)
+
+    judge(stage, named(seeded, account), report, outcomes)
+    assert report["verdict"] == "flat"
+    assert [order["state"] for order in stage.control.book(account) if order["symbol"] == other] == ["open"] * 5
+    by_ids = venue == "crypto_com"  # its cancel-all is of the account
+    assert len(cancels(stage, account)) == (3 if by_ids else 1)
+
+
+@pytest.mark.parametrize("venue", ALLS)
+@pytest.mark.parametrize("fault", ["cut_before", "cut_after", "error_5xx_after"])
+def test_a_cancel_all_that_brings_no_answer_is_made_good_by_ids(stage: Stage, venue: str, fault: str) -> None:
+    account = f"{venue}-sim"
+    seeded = stage.control.seed(account, 25, symbol=SIMULATED[venue].symbols[0])
+    stage.control.fault(fault, venue=venue, on=["cancel"], calls=1)
+
+    report, outcomes = run(stage, sweep(account), 70)
+
+    judge(stage, named(seeded, account), report, outcomes)
+    assert (report["verdict"], report["orders"]) == ("flat", 25)
+
+
 def test_two_filters_leave_the_rest_alone(stage: Stage) -> None:
     account = "binance-sim"
     mine = stage.control.seed(account, 3, client_id_prefix="bot7-", side="sell")

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from redis import Redis
 
-from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Scope, Stamp
+from connectors.calls import Answer, Limit, Refusal, RefusalKind, Request, Response, Scope, Stamp, refuse
 from connectors.credentials import Credentials
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from connectors.reading import field as value_of
 from connectors.reading import parse_json
-from connectors.reads import Listing, OpenOrder, Page, Query, Side, unanswered
+from connectors.reads import CancelAll, Listing, OpenOrder, Page, Query, Side, unanswered
 from connectors.venue import Venue
 from tasks import keys
 from tasks.batch import Account, Batch, Priority, Selection
@@ -26,6 +26,7 @@ from worker.store import RedisStore
 
 PAGE: Final = 3  # orders on a page of the listings
 SETTLING_MS: Final = 1_000
+ALLS: Final = (Limit("cancel-alls", Scope.ACCOUNT, units=10, per_ms=1_000),)
 READS: Final = (Limit("reads", Scope.ACCOUNT, units=1_000, per_ms=60_000),)
 
 
@@ -41,6 +42,20 @@ def _query(name: str, most: int, namespace: str | None = None) -> Query:
 
     kinds = (IdKind.ORDER_ID, IdKind.CLIENT_ORDER_ID)
     return Query(name, kinds, most, READS, build, read, namespace)
+
+
+def _cancel_all(name: str, namespace: str | None, *, per_symbol: bool = False) -> CancelAll:
+    def build(symbol: str | None, credentials: Credentials, stamp: Stamp) -> Request:
+        chosen = json.dumps([symbol] if per_symbol else [])
+        return Request("POST", f"/{name}", {"nonce": stamp.token}, chosen.encode())
+
+    def read(orders: tuple[OrderRef, ...], response: Response) -> Answer:
+        document: Any = parse_json(response.body)
+        if value_of(document, "refusal"):
+            return refuse(orders, Refusal(RefusalKind(document["refusal"]), "7", "no"))
+        return Answer(tuple(Outcome(order, Status.ACCEPTED, Evidence.CANCEL_ALL) for order in orders))
+
+    return CancelAll(name, per_symbol, ALLS, build, read, namespace)
 
 
 def _outcome(order: OrderRef, row: object) -> Outcome:
@@ -78,6 +93,14 @@ READABLE: Final = replace(
 )
 SINGLE: Final = replace(READABLE, queries=(_query("one", 1),))
 SHIFTING: Final = replace(READABLE, listings=(_listing("plans", "plan"), _listing("open", None, shift=True)))
+WHOLE: Final = replace(
+    READABLE,
+    cancel_alls=(
+        _cancel_all("all", None),
+        _cancel_all("all_plans", "plan"),
+        _cancel_all("symbol", None, per_symbol=True),
+    ),
+)
 BLIND: Final = replace(READABLE, queries=(), listings=())
 
 
@@ -139,6 +162,18 @@ class Book:
                 self.ending.setdefault(self._own(value), now_ms + self.ends_ms)
             statuses[value] = "accepted"
         return said(statuses=statuses)
+
+    def _all(self, request: Request, now_ms: int, path: str) -> Response:
+        """Cancel all of a namespace, or of a symbol in the ordinary one."""
+        for value, row in self.rows.items():
+            in_reach = row.namespace == ("plan" if path == "all_plans" else None)
+            if path == "symbol":
+                in_reach = in_reach and [row.symbol] == ids_of(request)
+            if in_reach and self.states[value] == "open" and self.ends_ms is not None:
+                self.ending.setdefault(value, now_ms + self.ends_ms)
+        return said()
+
+    _all_plans = _symbol = _all
 
     def _own(self, name: str) -> str:
         found = (row.order_id for row in self.rows.values() if name == row.client_order_id)
@@ -225,12 +260,13 @@ class Floor:
         deadline_s: float = 60,
         max_orders: int | None = None,
         priority: Priority = Priority.RISK,
+        prove: bool = True,
         **filters: Any,
     ) -> str:
         """Hand in a sweep."""
         names = tuple(accounts)
         select = Selection(names, all=not filters, **filters)
-        batch = Batch(batch_id, (), priority, deadline_s, select=select, max_orders=max_orders)
+        batch = Batch(batch_id, (), priority, deadline_s, prove, select=select, max_orders=max_orders)
         self.lanes.accept(batch)
         self.lanes.store.enqueue_sweep(batch_id, batch, names, self.clock.ms, self.clock.ms)
         return batch_id

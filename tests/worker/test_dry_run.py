@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.venues import VENUES as SIMULATED
 from tests.end_to_end.stage import Stage, add_account, free_port, secrets_of, staged
 
 pytestmark = pytest.mark.processes
@@ -95,6 +96,28 @@ def test_calls_and_seconds_follow_from_the_limits(stage: Stage) -> None:
     (account,) = found["accounts"]
     assert account["calls"] == {"list": 1, "cancel": 4, "prove": 1, "show_empty": 2}
     assert found["seconds"] < 60
+
+
+@pytest.mark.parametrize(
+    ("venue", "calls"), [("binance", 1), ("crypto_com", 1), ("weex", 1), ("kuna", 2), ("upbit", 2)]
+)
+def test_a_cancel_all_is_counted_as_the_one_call_that_it_is(stage: Stage, venue: str, calls: int) -> None:
+    account = f"{venue}-sim"
+    stage.control.seed(account, 30, symbol=SIMULATED[venue].symbols[0])
+
+    assert told(stage, "--account", account)["accounts"][0]["calls"]["cancel"] == calls
+    limited = told(stage, "--account", account, "--max-orders", "30")
+    assert limited["accounts"][0]["calls"]["cancel"] == {"binance": 30, "crypto_com": 3, "weex": 3}.get(venue, calls)
+
+
+def test_a_note_of_the_venue_is_no_gap(stage: Stage) -> None:
+    found = told(stage, "--account", "crypto_com-sim")
+
+    assert found["not_covered"] == []
+    assert any("namespace of their own" in note for note in found["notes"])
+    plain = stage.here("kill", "--account", "crypto_com-sim", *REASON)
+    assert "not covered" not in plain.stdout
+    assert "note: crypto_com-sim: " in plain.stdout
 
 
 def test_an_account_nobody_configured_is_refused(stage: Stage) -> None:

@@ -3,6 +3,8 @@
 -- ARGV from at:  1 account   2 now, ms   3 holder ('worker#number')   4 most to take   5 max calls in flight
 --                6 share of a clean-up, thousandths   7 number of pauses, then for each: key
 --                then number of limits, then for each: key, units in the window, window in ms, units of a cancel
+--                then number of cancel-alls, then for each: number of its limits, then for each: key, units, window in ms,
+--                units of this call
 --                then number of queries, then for each: id kinds ('order_id,'), namespace or '', most orders,
 --                number of its limits, then for each: key, units, window in ms, units of this query
 -- Gives {why, ms, claim, claim, …}: why and until when nothing more can be claimed than these claims
@@ -14,7 +16,8 @@
 -- A claim is {kind, id, batch, token, attempt, deadline ms, permission ms, deaths, prove, more, and for each order
 -- its place, order, standing or '', namespace, '!', '~' or ''}.  Its call counts from its permission on, so it may leave
 -- until then, and a part of the guard later.
---   kind 'send': cancel now; the attempt is noted and its permission taken
+--   kind 'send': cancel now; the attempt is noted and its permission taken; more: by which of the venue's cancel-alls,
+--                from 0, or '' if by ids
 --   kind 'query': ask now how these orders stand; the permission is taken; more: which query, from 0
 --   kind 'list': look whether these orders are in a listing ('!': the venue does not know them by themselves)
 --   kind 'sweep': list what is open, and cancel what matches; more: when it was first seen empty
@@ -82,6 +85,13 @@ local function read_pauses(at)
   return paused, trial, behind
 end
 
+local function read_cancel_alls(at)
+  local found, number = {}, tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, number do found[#found + 1], at = read_limits(at) end
+  return found, at
+end
+
 local function read_queries(at)
   local queries, number = {}, tonumber(ARGV[at])
   at = at + 1
@@ -116,9 +126,9 @@ local function take(id, kind, account, holder, now, permission, spent)
   redis.call('ZADD', P .. 'flights:' .. account, now, id)
   redis.call('HSET', chunk, 'holder', holder, 'token', token, 'kind', kind, 'permission', text(permission),
     'spent', spent or '')
-  local c = redis.call('HMGET', chunk, 'batch', 'attempts', 'deadline_ms', 'deaths', 'empty_ms')
+  local c = redis.call('HMGET', chunk, 'batch', 'attempts', 'deadline_ms', 'deaths', 'empty_ms', 'all')
   local prove = redis.call('HGET', P .. 'batch:' .. c[1], 'prove') or '0'
-  return { kind, id, c[1], token, tonumber(c[2]), tonumber(c[3]), permission, tonumber(c[4] or '0'), prove, c[5] or '' }
+  return { kind, id, c[1], token, tonumber(c[2]), tonumber(c[3]), permission, tonumber(c[4] or '0'), prove, c[6] or c[5] or '' }
 end
 
 local function add_order(taken, place, order, standing, space)
@@ -181,12 +191,12 @@ end
 -- Claim a chunk of cancels.  Gives a claim; or nil and, where a limit is in the way, when it allows the call.
 local function claim_cancels(a, id, lane, priority, now)
   local chunk, account = P .. 'chunk:' .. id, a.account
-  local c = redis.call('HMGET', chunk, 'batch', 'places', 'deadline_ms', 'attempts', 'sweep')
+  local c = redis.call('HMGET', chunk, 'batch', 'places', 'deadline_ms', 'attempts', 'sweep', 'all')
   if not c[1] or redis.call('EXISTS', P .. 'batch:' .. c[1]) == 0 then
     drop(id, account) -- what belongs to a batch that is forgotten is dropped on the way
     return nil
   end
-  local batch_id, deadline, places = c[1], tonumber(c[3]), split(c[2])
+  local batch_id, deadline, places, all = c[1], tonumber(c[3]), split(c[2]), c[6]
   if c[5] then
     redis.call('ZREM', lane, id)
     if redis.call('HGET', P .. 'batch:' .. batch_id, 'state') == 'accepted' then
@@ -201,7 +211,7 @@ local function claim_cancels(a, id, lane, priority, now)
   for i, place in ipairs(places) do
     if not is_gone(standings[i]) then
       live = live + 1
-      if not held[place] then free[#free + 1] = i end
+      if all or not held[place] then free[#free + 1] = i end
     end
   end
   local kind = live == 0 and 'moot' or deadline <= now and 'late' or 'send'
@@ -211,9 +221,10 @@ local function claim_cancels(a, id, lane, priority, now)
       park(id, lane, batch_id, held, now)
       return nil
     end
-    local when = allowed_at(a.limits, priority, a.share, now)
+    local limits = all and a.cancel_alls[tonumber(all) + 1] or a.limits
+    local when = allowed_at(limits, priority, a.share, now)
     if when > now then return nil, when end
-    if any_held then -- those that another has in hands wait apart
+    if any_held and not all then -- those that another has in hands wait apart
       local mine, others = {}, {}
       for _, place in ipairs(places) do
         if held[place] then others[#others + 1] = place else mine[#mine + 1] = place end
@@ -223,7 +234,7 @@ local function claim_cancels(a, id, lane, priority, now)
       park(part, lane, batch_id, held, now)
       redis.call('HSET', chunk, 'places', table.concat(mine, ','))
     end
-    permission, spent = permit(a.limits, now)
+    permission, spent = permit(limits, now)
     if redis.call('HGET', P .. 'batch:' .. batch_id, 'state') == 'accepted' then
       redis.call('HSET', P .. 'batch:' .. batch_id, 'state', 'running')
     end
@@ -243,12 +254,16 @@ local function claim_cancels(a, id, lane, priority, now)
   local marks, mine = {}, {}
   for _, i in ipairs(free) do
     add_order(taken, places[i], orders[i], standings[i], spaces[i])
-    mine[#mine + 1] = names[i]
-    marks[#marks + 1] = names[i]
-    marks[#marks + 1] = id .. ' ' .. places[i]
+    if not held[places[i]] then -- a cancel-all takes also what another has in hands
+      mine[#mine + 1] = names[i]
+      marks[#marks + 1] = names[i]
+      marks[#marks + 1] = id .. ' ' .. places[i]
+    end
   end
-  redis.call('HSET', P .. 'busy:' .. account, unpack(marks))
-  redis.call('HSET', chunk, 'marks', table.concat(mine, '\n'))
+  if #mine > 0 then
+    redis.call('HSET', P .. 'busy:' .. account, unpack(marks))
+    redis.call('HSET', chunk, 'marks', table.concat(mine, '\n'))
+  end
   return taken
 end
 
@@ -343,6 +358,7 @@ local function grants(at)
     most, wanted = 1, math.min(wanted, 1)
   end
   a.limits, next_at = read_limits(next_at)
+  a.cancel_alls, next_at = read_cancel_alls(next_at)
   a.queries = read_queries(next_at)
   local flights = P .. 'flights:' .. a.account
   local answer = { 'more', -1 }

@@ -94,7 +94,7 @@ local function settled(at)
     drop(id, account)
     return 0, 0, behind
   end
-  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep')
+  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep', 'all')
   local ours = c[1] == token and redis.call('ZSCORE', P .. 'flights:' .. account, id)
   local told = siblings - 1
   if not ours and redis.call('HEXISTS', batch, 'sweeps') == 1 then
@@ -132,6 +132,7 @@ local function settled(at)
   if ARGV[at + 9] ~= '' then redis.call('HSET', batch, 'sweep:' .. account, ARGV[at + 9]) end
   if ARGV[at + 10] == '1' then redis.call('HINCRBY', batch, 'swept', 1) end
   land(id, account, now)
+  if c[7] then redis.call('HDEL', chunk, 'all') end -- whatever goes on of it goes on by ids
   -- A sweep is one thing to be done, whatever it finds.
   local held, again, reused, cancels = c[6] and 1 or #split(c[2]), 0, false, 0
   for i = parts, usages - 1, 4 do
