@@ -97,7 +97,7 @@ local function settled(at)
   local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep', 'all')
   local ours = c[1] == token and redis.call('ZSCORE', P .. 'flights:' .. account, id)
   local told = siblings - 1
-  if not ours and redis.call('HEXISTS', batch, 'sweeps') == 1 then
+  if not ours and redis.call('HEXISTS', batch, 'select') == 1 then
     told = outcomes - 1 -- after a Redis that has lost its last second a place of a sweep may be another order's
   end
   local change, learned, known = {}, {}, {}
