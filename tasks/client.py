@@ -101,10 +101,10 @@ class Client:
             raise
         return Submitted(batch_id, known)
 
-    def accept(self, batch: Batch, batch_id: str, document: str) -> bool:
+    def accept(self, batch: Batch, batch_id: str, document: str, entry: str = "") -> bool:
         """Write a batch down once; gives True if it was known.  Raises DocumentRefused if its id is another's.
 
-        *document* goes into the inbox with it; an empty one is there already.
+        *document* goes into the inbox with it; an empty one is there already, as *entry*.
         """
         given = {
             "requested_by": batch.requested_by,
@@ -121,7 +121,7 @@ class Client:
         } | {name: value for name, value in given.items() if value is not None}
         flat: list[Any] = [part for pair in fields.items() for part in pair]
         expiry_s = self._keep_s + int(batch.deadline_s)
-        args: list[Any] = [batch_id, batch.digest, self._now_ms(), expiry_s, keys.EVENTS_KEPT, document, *flat]
+        args: list[Any] = [batch_id, batch.digest, self._now_ms(), expiry_s, keys.EVENTS_KEPT, document, entry, *flat]
         answer = self._accept(keys=[keys.PREFIX], args=args)
         if answer == "conflict":
             raise DocumentRefused([f"batch_id: {batch_id!r} is known with other content: choose another id"], batch_id)

@@ -99,7 +99,7 @@ class Intake:
         try:
             batch = load_batch(_document(raw), self.accounts.keys())
             batch_id = batch.batch_id or f"inbox-{entry_id}"
-            self.client.accept(batch, batch_id, "")
+            self.client.accept(batch, batch_id, "", entry_id)
         except DocumentRefused as error:
             self.client.record_refusal(error, _digest(raw))
             raise

@@ -192,7 +192,7 @@ class Worker:
                     connection.hset(OWNERS, entry, self.name)
                     batch_id = fields["batch"]
                     batch = self.world.batches[batch_id]
-                    self.intake.client.accept(batch, batch_id, "")
+                    self.intake.client.accept(batch, batch_id, "", entry)
                     self.intake._plan(batch_id, batch)
                     connection.xdel(keys.INBOX, entry)
                     connection.hdel(OWNERS, entry)

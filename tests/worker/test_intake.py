@@ -13,6 +13,7 @@ from tasks import keys
 from tasks.batch import Priority
 from tasks.client import Client
 from tasks.errors import UnknownBatch
+from tasks.ports import Tally
 from tests.fakes import FakeLog, account_of
 from tests.tasks.lanes import BOTH, Lanes, connection_of
 from worker import intake as intake_module
@@ -179,6 +180,22 @@ def test_an_entry_without_a_document_is_refused(office: Office) -> None:
 
     assert office.refusals() == [("", ["the entry has no field 'batch' with the document as JSON"])]
     assert office.waiting() == 0
+
+
+def test_a_sweep_that_matched_too_many_stays_refused_when_its_entry_comes_again(office: Office) -> None:
+    """Its reader may have died before it was done with the entry; handed in anew, it is a new batch."""
+    select = {"accounts": ["main"], "all": True}
+    raw = json.dumps({"version": 1, "batch_id": "b", "select": select, "max_orders": 1})
+    entry = office.post(raw)
+    office.intake.take(entry, raw)
+    store, now_ms = office.lanes.store, office.lanes.clock.ms
+    assert store.tally(office.lanes.claim(), 2, 1, now_ms) is Tally.REFUSED
+
+    office.of("w2").take(entry, raw)
+
+    assert office.state("b") == "refused"
+    office.of("w2").take(office.post(raw), raw)
+    assert office.state("b") == "accepted"
 
 
 def test_the_same_id_with_other_content_is_refused_and_the_first_goes_on(office: Office) -> None:
