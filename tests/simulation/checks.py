@@ -85,7 +85,7 @@ class Checks:
     scripts: int = 0
     best: dict[tuple[str, str], int] = field(default_factory=dict)  # strength of what was learned of an order
     open_reads: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
-    canceled: dict[tuple[str, str], Call] = field(default_factory=dict)  # the last cancel of an order
+    canceled: dict[tuple[str, str, str], Call] = field(default_factory=dict)  # the last cancel of a batch's order
     rounds: dict[str, list[Round]] = field(default_factory=lambda: defaultdict(list))
     swept: set[tuple[str, str]] = field(default_factory=set)
     audited: int = 0
@@ -286,8 +286,9 @@ class Checks:
         if not world.weather.strict or world.lost_from_ms is not None:
             return
         for order in world.command("HMGET", keys.orders(batch), *places.split(",")):
-            name = account, world.exchange.find(account, json.loads(order)[2]).value
-            call = self.canceled.get(name)
+            own = json.loads(order)[2]
+            name = account, world.exchange.find(account, own).value
+            call = self.canceled.get((batch, account, own))
             since_ms = call.left_ms if call else 0
             if not [at_ms for at_ms in self.open_reads[name] if at_ms >= since_ms]:
                 self.fault(f"{name[1]} is canceled again by {batch}, and was not shown open since its last cancel")
@@ -472,7 +473,7 @@ class Checks:
                 )
             self.flying[order] = call
             truth = world.exchange.find(*order)
-            self.canceled[order[0], truth.value] = call
+            self.canceled[claim.batch_id, *order] = call
             earlier = self.calls[claim.batch_id, f"{order[0]}|{one}"]
             doubtful = [c for c in earlier if not c.definite and not self._forgotten(c)]
             if truth.kind.value == "client_order_id" and sent == truth.value and doubtful:
@@ -507,7 +508,7 @@ class Checks:
         """Whether Redis has lost what was noted of a call, or what it taught."""
         world = self.world
         grant = self.grants[call.claim.chunk_id, call.claim.token]
-        return world.lost_from_ms is not None and grant.since_ms <= world.lost_to_ms
+        return world.lost_from_ms is not None and min(grant.since_ms, call.left_ms) <= world.lost_to_ms
 
     def answered(self, call: Call, thread: Thread) -> None:
         """Look at an answer that a worker gets."""
