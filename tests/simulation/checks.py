@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from connectors.calls import Limit, RefusalKind
@@ -96,7 +97,7 @@ class Checks:
         client._url, client._asks_redis, client._keep_s = "redis://simulated", False, self.keep_s
         client._clock = SimClock(self.world.scheduler)
         client.redis = connection
-        client._accept = connection.register_script(_accept())
+        client._accept = connection.register_script(accept_script())
         client._refuse = None
         found: Client = client
         return found
@@ -633,10 +634,7 @@ def _scopes(account: Account) -> tuple[tuple[str, str], ...]:
     return ("account", account.name), ("key", account.key_digest), ("ip", account.egress)
 
 
-_accept_text: list[str] = []
-
-
-def _accept() -> str:
-    if not _accept_text:
-        _accept_text.append(script("accept"))
-    return _accept_text[0]
+@cache
+def accept_script() -> str:
+    """Read the script that takes a batch in, once."""
+    return script("accept")

@@ -16,11 +16,10 @@ from connectors.reads import Side
 from connectors.transport import MaybeSent, NotSent, Withheld
 from tasks import keys
 from tasks.batch import EVERY_ACCOUNT, Account, Batch, Order, Priority, Selection
-from tasks.client import script
 from tasks.errors import RipcordError
 from tasks.ports import Claim
 from tests.fakes import START_MS
-from tests.simulation.checks import Checks
+from tests.simulation.checks import Checks, accept_script
 from tests.simulation.connection import Connection
 from tests.simulation.threads import Process, Scheduler
 from tests.simulation.venue import CLOCK_TOLERANCE_MS, PLAN, Call, Exchange, Kind, Reads, Truth, make_venue
@@ -59,16 +58,14 @@ class World:
     troubled: tuple[int, int] = (0, 0)
     digest: int = 0
     producer: Process = field(default_factory=lambda: Process("producer"))
-    _names: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         dice = Random(self.seed)
         self.weather = draw(dice)
         self.scheduler = Scheduler(dice, START_MS, self.fault, lambda: not self.faults, self._count_switch)
         self.checks = Checks(self)
-        for name, parts in store_module.SCRIPTS.items():
-            self._names["\n".join(_cached_script(part) for part in ("lib", *parts, name))] = name
-        self._names[script("accept")] = "accept"
+        self._names = _names_of_scripts()
 
     # what happened
 
@@ -540,6 +537,7 @@ class World:
 
 
 _SCRIPTS: dict[str, str] = {}
+_NAMES: dict[str, str] = {}
 _replacements: dict[str, list[tuple[str, str]]] = {}
 _read_script = store_module._script
 
@@ -554,8 +552,18 @@ def _cached_script(name: str) -> str:
     return _SCRIPTS[name]
 
 
+def _names_of_scripts() -> dict[str, str]:
+    """Give the whole text of each script with its name."""
+    if not _NAMES:
+        for name, parts in store_module.SCRIPTS.items():
+            _NAMES["\n".join(_cached_script(part) for part in ("lib", *parts, name))] = name
+        _NAMES[accept_script()] = "accept"
+    return _NAMES
+
+
 def replace_in_scripts(changes: dict[str, list[tuple[str, str]]]) -> None:
     """Plant bugs in scripts; {} takes them out again."""
     _replacements.clear()
     _replacements.update(changes)
     _SCRIPTS.clear()
+    _NAMES.clear()
