@@ -214,6 +214,24 @@ def test_a_limiter_keeps_no_more_than_two_windows_and_forgets_them(lanes: Lanes)
     assert LONG_MS < lanes.redis.pttl(key) <= 2 * guarded_ms(limit)
 
 
+def test_a_call_that_is_written_for_later_is_remembered_for_longer(lanes: Lanes) -> None:
+    """Another worker, whose clock is ahead, has written a call in a long window of their IP."""
+    ahead_ms = 500
+    long, short = Limit("weight", Scope.IP, 10, 30_000), Limit("calls", Scope.KEY, 10, 100)
+    other, own = account_of(PLAIN, "other", limits=(long,)), account_of(PLAIN, limits=(long, short))
+    lanes.use(other)
+    lanes.put("a", "x")
+    assert lanes.store.claim("other", 1, lanes.now_ms + ahead_ms).claims
+    lanes.use(own)
+    lanes.put("b", "x")
+    seconds, micros = lanes.redis.time()
+
+    lanes.claim()
+
+    lasts_ms = int(lanes.redis.pexpiretime(limit_key(own, short))) - (seconds * 1000 + micros // 1000)
+    assert lasts_ms >= ahead_ms + guarded_ms(short)
+
+
 def test_a_key_is_named_without_telling_it() -> None:
     account = account_of()
     key = limit_key(account, Limit("calls", Scope.KEY, 1, 1000))

@@ -67,7 +67,7 @@ local function permit(limits, now)
   for _, limit in ipairs(limits) do
     for _ = 1, limit[4] do redis.call('LPUSH', limit[1], text(when)) end
     redis.call('LTRIM', limit[1], 0, 2 * limit[2] - 1) -- more than can be in a window: note_usage() looks back
-    redis.call('PEXPIRE', limit[1], limit[3] * 2)
+    redis.call('PEXPIRE', limit[1], limit[3] * 2 + when - now)
     spent[#spent + 1] = limit[1] .. ' ' .. limit[4]
   end
   return when, table.concat(spent, '\n')

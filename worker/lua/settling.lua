@@ -28,10 +28,10 @@ local function note_usage(key, units, window, left, sent)
     if counts_until(middle) then low = middle + 1 else high = middle end
   end
   local newest = tonumber(redis.call('LINDEX', key, 0) or '0')
-  local entry = text(math.max(newest, sent))
-  for _ = 1, used - low do redis.call('LPUSH', key, entry) end
+  local entry = math.max(newest, sent)
+  for _ = 1, used - low do redis.call('LPUSH', key, text(entry)) end
   redis.call('LTRIM', key, 0, 2 * units - 1)
-  redis.call('PEXPIRE', key, window * 2)
+  redis.call('PEXPIRE', key, window * 2 + entry - sent)
 end
 
 -- Fold what was learned of an order into the batches that waited for it.
