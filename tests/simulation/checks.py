@@ -89,6 +89,7 @@ class Checks:
     canceled: dict[tuple[str, str, str], Call] = field(default_factory=dict)  # the last cancel of a batch's order
     rounds: dict[str, list[Round]] = field(default_factory=lambda: defaultdict(list))
     swept: set[tuple[str, str]] = field(default_factory=set)
+    partial: set[tuple[str, int]] = field(default_factory=set)  # chunk and token of listings that may miss orders
     audited: int = 0
 
     def client(self, connection: Connection) -> Client:
@@ -267,6 +268,8 @@ class Checks:
         elif newest == token and self.world.command("HGET", keys.batch(batch), "state") not in {None, "refused"}:
             self.fault(f"{chunk} is not settled with its newest token {token}")
         for place, standing in zip(standings[::2], standings[1::2], strict=True):
+            if (chunk, token) in self.partial and Standing.read(standing).status is Status.NOT_FOUND:
+                self.fault(f"{place} of {batch} is not_found, and later pages may have missed it")
             stored = self.world.command("HGET", keys.outcomes(batch), place)
             if not found[0] and self.world.batches[batch].select is not None:
                 continue  # its place may be another order's after a lost second
@@ -316,6 +319,8 @@ class Checks:
         if not rounds or rounds[-1].token != token:
             self.fault(f"FALSE: {account} is swept by {batch} without a listing")
             return
+        if (chunk, token) in self.partial:
+            self.fault(f"{account} is swept by {batch}, and later pages may have missed orders")
         last, lag_ms = rounds[-1], world.lag_ms
         for truth in self._covered(batch, account):
             moved = truth.fires_ms is not None and last.from_ms - lag_ms <= truth.fires_ms <= last.to_ms
@@ -495,6 +500,8 @@ class Checks:
         for truth in rows:
             self.open_reads[account, truth.value].append(now_ms)
         claim: Claim = call.claim
+        if call.asked[1] is not None and self.world.exchange.kind.shifts:
+            self.partial.add((claim.chunk_id, claim.token))
         batch = self.world.batches[claim.batch_id]
         if claim.kind is not ClaimKind.SWEEP or batch.select is None:
             return
