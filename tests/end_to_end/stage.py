@@ -170,7 +170,7 @@ class Stage:
     def clean(self) -> None:
         """Forget what a test leaves: books, logs and faults of the venues, our pauses, windows and what is gone."""
         self.control.reset()
-        for pattern in (f"{keys.PREFIX}limit:*", keys.pause("*", "*"), f"{keys.gone('*')}*"):
+        for pattern in (f"{keys.PREFIX}limit:*", keys.pause("*", "*"), f"{keys.gone('*')}*", f"{keys.sent('*')}*"):
             for key in [*self.raw.scan_iter(pattern)]:
                 self.raw.delete(key)
         self.raw.delete(keys.PAUSED)
