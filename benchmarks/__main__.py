@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks import bulk, commands, fairness, first_byte, kill, rate, table
+from benchmarks import bulk, commands, fairness, first_byte, kill, proof, rate, table
 from benchmarks.accounts import Account
 from benchmarks.house import CCXT_PYTHON, House, furnished
 from benchmarks.machine import describe, load
@@ -18,7 +18,7 @@ ROUNDS: Final = 3
 KILLS: Final = 200
 KILLS_PER_ROUND: Final = 67
 FIRST_BYTES_PER_ROUND: Final = 45
-NAMES: Final = ("bulk", "kill", "commands", "rate", "fairness", "first-byte")  # the last leaves work behind
+NAMES: Final = ("bulk", "kill", "commands", "rate", "proof", "fairness", "first-byte")  # the last leaves work behind
 HERE: Final = Path(__file__).parent
 
 
@@ -61,7 +61,13 @@ def _names(given: str) -> list[str]:
 
 
 def _accounts(rounds: int) -> list[Account]:
-    return [*commands.accounts(), *rate.accounts(), *fairness.accounts(rounds), *first_byte.accounts()]
+    return [
+        *commands.accounts(),
+        *rate.accounts(),
+        *proof.accounts(),
+        *fairness.accounts(rounds),
+        *first_byte.accounts(),
+    ]
 
 
 def _measure(house: House, names: Iterable[str], rounds: int, kills: int) -> Iterator[Row]:
@@ -70,6 +76,7 @@ def _measure(house: House, names: Iterable[str], rounds: int, kills: int) -> Ite
         "kill": lambda: (kill.measure(house, kills),),
         "commands": lambda: (commands.measure(house),),
         "rate": lambda: (rate.measure(house),),
+        "proof": lambda: (proof.measure(house),),
         "fairness": lambda: (fairness.measure(house, rounds),),
         "first-byte": lambda: first_byte.measure(house, FIRST_BYTES_PER_ROUND * rounds),
     }

@@ -31,6 +31,14 @@ def judge_running(counters: Counters, accounts: Iterable[str]) -> list[str]:
     return found + judge_strangers(counters)
 
 
+def judge_conduct(counters: Counters, accounts: Iterable[str]) -> list[str]:
+    """Say what breaches, bad signatures and refusals there were on *accounts*, and of callers that no venue knew."""
+    rows = counters["accounts"]
+    return [f"{name}: {fault}" for name in sorted(accounts) for fault in _conduct(rows[name])] + judge_strangers(
+        counters
+    )
+
+
 def judge_strangers(counters: Counters) -> list[str]:
     """Say what callers did whom a venue did not even know; asking for the time is no fault."""
     return [f"{name}: {fault}" for name, row in sorted(counters["nobody"].items()) for fault in _conduct(row)]
