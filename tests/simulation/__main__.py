@@ -11,6 +11,7 @@ from tests.simulation.play import play
 from tests.simulation.world import World
 
 SHOWN = 40
+SEEN = 120  # characters of what is seen, in the table
 
 
 def main() -> int:
@@ -65,7 +66,8 @@ def planted(jobs: int) -> int:
     with Pool(jobs) as pool:
         for bug, found in zip(BUGS, pool.imap(_find, range(len(BUGS)), 1), strict=True):
             missed += found is None
-            print(f"| {bug.name} | {found[0]} | {found[1]} |" if found else f"| {bug.name} | not found | |", flush=True)
+            seen = found and found[1].split(": [")[0].replace("|", "/")[:SEEN]
+            print(f"| {bug.name} | {found[0]} | {seen} |" if found else f"| {bug.name} | not found | |", flush=True)
     return int(missed > 0)
 
 

@@ -131,6 +131,10 @@ class Checks:
                 self._released(args, found)
             case "pause":
                 self._paused(args, found)
+            case "tally" if found == "refused":
+                for grant in self.grants.values():
+                    if grant.batch == args[0]:
+                        self.newest.pop(grant.chunk, None)  # its chunks are dropped
             case "permit" if found[0]:
                 self._page_permitted(args, found[1])
         if self.scripts % EVERY == self.world.seed % EVERY:
@@ -265,7 +269,9 @@ class Checks:
                 for step, places in steps:
                     if step == "cancel":
                         self._canceled_again(batch, account, places)
-        elif newest == token and self.world.command("HGET", keys.batch(batch), "state") not in {None, "refused"}:
+                    elif step == "unknown" and grant.kind == "query":
+                        self._strange(batch, account, places)
+        elif newest == token and self.world.command("EXISTS", keys.batch(batch)):
             self.fault(f"{chunk} is not settled with its newest token {token}")
         for place, standing in zip(standings[::2], standings[1::2], strict=True):
             if (chunk, token) in self.partial and Standing.read(standing).status is Status.NOT_FOUND:
@@ -298,6 +304,17 @@ class Checks:
                 self.fault(f"{name[1]} is canceled again by {batch}, and was not shown open since its last cancel")
             elif len(self.open_reads[name]) < TWICE:
                 self.fault(f"{name[1]} is canceled again by {batch}, and was shown open only once")
+
+    def _strange(self, batch: str, account: str, places: str) -> None:
+        """Look whether what the venue does not know was asked for late enough: it may just have been placed."""
+        world = self.world
+        if not world.weather.strict or world.lost_from_ms is not None:
+            return
+        for order in world.command("HMGET", keys.orders(batch), *places.split(",")):
+            call = self.canceled.get((batch, account, json.loads(order)[2]))
+            waited_ms = world.scheduler.now_ms - call.left_ms if call else world.exchange.kind.settling_ms
+            if waited_ms < world.exchange.kind.settling_ms - 5:
+                self.fault(f"{order} counts as not known {waited_ms} ms after its cancel")
 
     def _covered(self, batch: str, account: str) -> list[Truth]:
         """Give the orders of an account that a sweep covers."""
@@ -377,8 +394,6 @@ class Checks:
         for (chunk, its_token), grant in self.grants.items():
             named = str(its_token) == token or (holder and grant.holder == holder)
             if grant.account == account and named and self.newest.get(chunk) == its_token:
-                if self.world.command("HGET", keys.batch(grant.batch), "state") == "refused":
-                    continue  # its chunks are dropped
                 released += 1
                 grant.released = True
                 del self.newest[chunk]
@@ -602,7 +617,8 @@ class Checks:
         world = self.world
         truth = world.exchange.find(account, value)
         proved = world.batches[batch_id].prove and world.exchange.kind.reads is not Reads.NONE
-        deadly = world.weather.poison and standing.status is Status.UNKNOWN  # whose neighbors it was, it may be as well
+        # What was in the hands of three workers that died is given up; it may have been a deadly order's neighbor.
+        deadly = world.weather.poison and standing.status in {Status.UNKNOWN, Status.OPEN}
         if proved and not deadly and standing.strength < GONE and standing.status not in SURE:
             self.fault(f"{value} of {batch_id} is {standing.status}, and its deadline has not come")
         covered = world.batches[batch_id].select is None or truth in self._covered(batch_id, account)
