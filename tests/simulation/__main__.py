@@ -66,7 +66,7 @@ def planted(jobs: int) -> int:
     with Pool(jobs) as pool:
         for bug, found in zip(BUGS, pool.imap(_find, range(len(BUGS)), 1), strict=True):
             missed += found is None
-            seen = found and found[1].split(": [")[0].replace("|", "/")[:SEEN]
+            seen = found and found[1].split(": [Round")[0].replace("|", "/")[:SEEN]
             print(f"| {bug.name} | {found[0]} | {seen} |" if found else f"| {bug.name} | not found | |", flush=True)
     return int(missed > 0)
 

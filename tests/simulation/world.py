@@ -31,6 +31,7 @@ SLICE: Final = 3  # orders of a plan in one script, so that plans have several
 READ_TIMEOUT_MS: Final = 3_000
 PATIENCE_MS: Final = 12_000  # past its deadline and all faults: heartbeat, watch, a call that hangs, clearing up
 CLEAR_UP_MS: Final = 1_000
+ENDED: Final = frozenset({"done", "refused"})
 
 
 @dataclass(slots=True)
@@ -371,7 +372,8 @@ class World:
         return int(self.batches[batch_id].deadline_s * 1000)
 
     def _all_done(self) -> bool:
-        return all(self.command("HGET", keys.batch(one), "state") in {"done", "refused"} for one in self.batches)
+        taken = self.submitted_ms.keys() >= self.batches.keys()  # a producer without an answer hands in again
+        return taken and all(self.command("HGET", keys.batch(one), "state") in ENDED for one in self.batches)
 
     def _set_up(self) -> None:
         weather, dice, scheduler = self.weather, self.scheduler.dice, self.scheduler
