@@ -446,7 +446,9 @@ class Checks:
             for limit, key, _ in self._windows(account):
                 name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
                 stored = [int(one) for one in world.command("LRANGE", name, 0, -1)]
-                self.permissions[key] = [(at_ms, Granted("", "", "", 0, "", 0, at_ms, (), "")) for at_ms in stored]
+                known = {at_ms: grant for at_ms, grant in self.permissions[key] if not grant.released}
+                unknown = Granted("", "", "", 0, "", 0, 0, (), "")
+                self.permissions[key] = [(at_ms, known.get(at_ms, unknown)) for at_ms in stored]
         self.bans.clear()
         self.trials.clear()
         self.flying.clear()
