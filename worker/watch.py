@@ -78,7 +78,7 @@ class Watch:
         now_ms = self.clock.now_ms()
         accounts: Any = self.redis.smembers(keys.ACCOUNTS)
         for account in sorted(accounts):
-            self._recover(account, now_ms)
+            self._recover(account)
             priority = self.store.ready(account, now_ms)
             if priority is not None:
                 wake(self.hint, account, priority, self.log)
@@ -93,11 +93,11 @@ class Watch:
             self.answer(batch_id)
         self.redis.zremrangebyscore(keys.BATCHES, "-inf", now_ms - self.keep_s * 1000)
 
-    def _recover(self, account: str, now_ms: int) -> None:
+    def _recover(self, account: str) -> None:
         """Settle the chunks in the hands of workers that are gone."""
         held: Any = self.redis.zrange(keys.flights(account), 0, CHUNKS_A_TICK)
         for chunk_id in held:
-            self._seize(chunk_id, now_ms, "chunk.recovered", account)
+            self._seize(chunk_id, "chunk.recovered", account)
 
     def _end_late(self, now_ms: int) -> None:
         """Settle the chunks that wait in their lanes past their batch's deadline."""
@@ -105,7 +105,7 @@ class Watch:
         for batch_id in late:
             chunks: Any = self.redis.srandmember(keys.chunks(batch_id), CHUNKS_A_TICK)
             for chunk_id in chunks:
-                self._seize(chunk_id, now_ms, "chunk.late")
+                self._seize(chunk_id, "chunk.late")
             given_up, ended = self.store.expire(batch_id, now_ms)
             if given_up:
                 self.log.warning("proof.late", batch=batch_id, orders=given_up)
@@ -115,7 +115,9 @@ class Watch:
                 self.log.warning("batch.abandoned", batch=batch_id)
                 self.ended(batch_id)
 
-    def _seize(self, chunk_id: str, now_ms: int, event: str, account: str = "") -> None:
+    def _seize(self, chunk_id: str, event: str, account: str = "") -> None:
+        # By a clock that is looked at now: tokens must grow, and Redis may have restarted since this round began.
+        now_ms = self.clock.now_ms()
         claim = self.store.seize(chunk_id, now_ms, account)
         if claim is None:
             return

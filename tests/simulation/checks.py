@@ -222,7 +222,8 @@ class Checks:
         when = grant.permission_ms
         for limit, key, window_ms in self._windows(account, grant.limits):
             entries = self.permissions[key]
-            entries[:] = [one for one in entries if one[0] > when - 2 * window_ms and not one[1].released]
+            since_ms = min(when, world.scheduler.now_ms) - 2 * window_ms  # a clock that is ahead forgets nothing
+            entries[:] = [one for one in entries if one[0] > since_ms and not one[1].released]
             entries += [(when, grant)] * limit.cost
             used = sum(
                 1
