@@ -31,7 +31,8 @@ class Claim:
     ``places``, ``orders`` and ``known`` (what is known of each) go together.  Its call was permitted at
     ``permitted_ms``, and may leave before ``use_by_ms``.  ``deaths`` is how many workers have died with it in
     hands; with ``prove`` its orders are read back.  Of a QUERY ``query`` says which of the venue's it is; of a LIST
-    ``strange`` are the places of orders that the venue does not know by themselves; of a LATE or IDLE one
+    ``strange`` are the places of orders that the venue does not know by themselves, and with ``only_open`` all can be
+    asked for, and it is to show which are still open; of a LATE or IDLE one
     ``elsewhere`` are those of orders that another batch has sent a cancel of; of a SWEEP ``empty_ms`` is since
     when nothing was seen that matches.  A SEND with a ``cancel_all`` cancels by that one of the venue's, not by ids.
     """
@@ -55,6 +56,7 @@ class Claim:
     elsewhere: frozenset[int] = frozenset()
     empty_ms: int | None = None
     cancel_all: int | None = None
+    only_open: bool = False
 
 
 class Why(StrEnum):

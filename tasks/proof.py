@@ -4,6 +4,7 @@ An order counts as gone only when an answer names it so, or when the venue, aske
 and a whole listing of the open orders does not show it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,9 +12,10 @@ from typing import Final
 from connectors.calls import Answer, RefusalKind
 from connectors.orders import UUID_FORM, IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reads import OpenOrder
+from connectors.reads import OpenOrder, Query
 from connectors.venue import Venue
 from tasks.batch import Account
+from tasks.budget import renewal_ms
 from tasks.fold import GONE, Standing, fold, strength
 from tasks.listing import Listed
 from tasks.ports import Claim, Next, Part
@@ -47,6 +49,21 @@ def known_as(order: OrderRef, known: Standing | None) -> OrderRef:
     """Name *order* by the venue's own id where an answer has told it: a client id may name another order later."""
     order_id = known and order.kind is IdKind.CLIENT_ORDER_ID and known.told.get("order_id")
     return replace(order, kind=IdKind.ORDER_ID, value=str(order_id)) if order_id else order
+
+
+def lists_from(venue: Venue, query: Query, *, of_symbol: bool = False) -> int | None:
+    """Say from how many orders on, that *query* would ask for one by one, a listing goes first; None for never.
+
+    A listing shows which are still open, and no more: the others are asked for.  So it goes first where it takes half
+    of what the queries take, of calls and of the budget.  With *of_symbol* all are of one, and that is listed alone.
+    """
+    if query.max_orders > 1 or not venue.listings:
+        return None
+    if of_symbol and any(listing.symbol_limits is None for listing in venue.listings):
+        return None
+    own = [listing.symbol_limits if of_symbol else listing.limits for listing in venue.listings]
+    listing_ms, query_ms = renewal_ms([(limits or (), 1) for limits in own]), renewal_ms([(query.limits, 1)])
+    return max(2 * len(own), math.ceil(2 * listing_ms / query_ms) if query_ms else 0)
 
 
 def to_read(claim: Claim, standings: Iterable[tuple[int, Standing]], venue: Venue, now_ms: int) -> tuple[Part, ...]:
@@ -118,6 +135,8 @@ class Proof:
                 filled, order_id = row.filled_qty, row.order_id
                 outcomes[place] = Outcome(order, Status.OPEN, Evidence.LISTING, filled_qty=filled, order_id=order_id)
                 going.append(self._after_open(place, replace(own, namespace=row.namespace), outcomes[place], known))
+            elif claim.only_open:
+                going.append(_Going(place, order, Next.SINGLE, self.now_ms))
             elif strange and _name(own, venue)[:2] in without_symbol:
                 # Perhaps its symbol is wrong; then it is open.
                 message = "the venue does not know it, but an open order of another symbol has this id"

@@ -49,7 +49,8 @@ class Sweeper:
 
     def look_up(self, claim: Claim) -> Settlement:
         """Look the orders of *claim* up among all that are open."""
-        listed = self._list(claim, None)
+        symbols = {order.symbol for order in claim.orders}
+        listed = self._list(claim, next(iter(symbols)) if claim.only_open and len(symbols) == 1 else None)
         now_ms = self.clock.now_ms()
         proof = Proof(self.account, now_ms, self.clock.fraction())
         if isinstance(listed, Listed):
@@ -58,7 +59,8 @@ class Sweeper:
         later_ms = max((proof.later_ms(known) for known in claim.known), default=now_ms + RETRY_MS)
         known_by_itself = tuple(place for place in claim.places if place in claim.strange)
         others = tuple(place for place in claim.places if place not in claim.strange)
-        parts = (Part(known_by_itself, later_ms, Next.UNKNOWN), Part(others, later_ms, Next.LISTING))
+        step = Next.SINGLE if claim.only_open else Next.LISTING
+        parts = (Part(known_by_itself, later_ms, Next.UNKNOWN), Part(others, later_ms, step))
         return self._settlement(tuple(part for part in parts if part.places))
 
     def sweep(self, claim: Claim) -> Settlement:

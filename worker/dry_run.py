@@ -15,7 +15,7 @@ from tasks.cancel_all import plan_cancels
 from tasks.clock import Clock, VenueClock
 from tasks.listing import Listed, ListingFailed, MaySend, list_open
 from tasks.ports import Group, Line, Permission
-from tasks.proof import FIRST_READ_MS
+from tasks.proof import FIRST_READ_MS, lists_from
 from tasks.sweep import references
 from worker.estimate import Call, Window, last_call_ms
 from worker.store import limit_key, limits_of
@@ -114,11 +114,18 @@ def work_of(found: Found, planned: Planned) -> dict[str, int]:
 
 
 def _queries(refs: Sequence[OrderRef], account: Account) -> int:
-    calls = 0
+    calls, first = 0, 0
     for (kind, namespace), number in Counter((ref.kind, ref.namespace) for ref in refs).items():
-        sizes = [q.max_orders for q in account.venue.queries if kind in q.id_kinds and q.namespace == namespace]
-        calls += math.ceil(number / max(sizes)) if sizes else len(account.venue.listings)
-    return calls
+        able = [q for q in account.venue.queries if kind in q.id_kinds and q.namespace == namespace]
+        if not able:
+            calls += len(account.venue.listings)
+            continue
+        query = max(able, key=lambda query: query.max_orders)
+        calls += math.ceil(number / query.max_orders)
+        lists = lists_from(account.venue, query)
+        if lists is not None and number >= lists:
+            first = len(account.venue.listings)
+    return calls + first
 
 
 def calls_of(found: Found, planned: Planned, share: float, guard_ms: int) -> list[Call]:

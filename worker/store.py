@@ -17,6 +17,7 @@ from tasks import keys
 from tasks.batch import PRIORITIES, Account, Accounts, Batch, Plan, Priority, read_selection
 from tasks.fold import Standing
 from tasks.ports import Claim, ClaimKind, Grant, Group, Pause, Permission, Settled, Settlement, Sought, Tally, Wait, Why
+from tasks.proof import lists_from
 from tasks.report import COMPACT
 from tasks.standings import invalid
 
@@ -28,6 +29,7 @@ SETTLING_MS: Final = 5_000  # what was seized is settled at once: after so long 
 WRITING_MS: Final = 30_000  # past its deadline, a plan may still be being written for this long
 HEAD: Final = 10  # of a claim, what stands before its orders
 STRANGE: Final = "!"
+ONLY_OPEN: Final = "open"
 ELSEWHERE: Final = "~"
 ORDINARY: Final = "-"  # where a part is: in no namespace of its own
 KEEP_EVENTS: Final = keys.EVENTS_KEPT
@@ -180,7 +182,9 @@ class RedisStore:
         for query in account.venue.queries:
             kinds = "".join(f"{kind}," for kind in query.id_kinds)
             limits = limits_of(account, query.limits)
-            args += [kinds, query.namespace or "", query.max_orders, len(limits), *self._windows(account, limits)]
+            some, of_symbol = (lists_from(account.venue, query, of_symbol=symbol) or 0 for symbol in (False, True))
+            args += [kinds, query.namespace or "", query.max_orders, some, of_symbol]
+            args += [len(limits), *self._windows(account, limits)]
         return args
 
     def _windows(self, account: Account, limits: Iterable[Limit]) -> list[Any]:
@@ -511,6 +515,7 @@ def _claim(account: str, head: Sequence[Any], flat: Sequence[Any]) -> Claim:
         strange=frozenset(place for place, space in zip(places, spaces, strict=True) if space == STRANGE),
         elsewhere=frozenset(place for place, space in zip(places, spaces, strict=True) if space == ELSEWHERE),
         empty_ms=int(more) if kind == ClaimKind.SWEEP and more else None,
+        only_open=kind == ClaimKind.LIST and more == ONLY_OPEN,
         cancel_all=int(more) if kind == ClaimKind.SEND and more != "" else None,
     )
 

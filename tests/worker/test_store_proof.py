@@ -166,6 +166,145 @@ def test_reads_that_are_refused_to_the_end_leave_what_is_known(floor: Floor, kin
     assert START_MS + 10_000 <= floor.report()["done_ms"] <= START_MS + 10_100
 
 
+# A listing where there is no query for many
+
+EIGHT = tuple("abcdefgh")
+
+
+@pytest.fixture
+def single(connection: Redis) -> Floor:
+    """Give a floor where orders are asked for one by one: a listing goes first from four on."""
+    return Floor(connection, SINGLE)
+
+
+def test_a_listing_shows_what_is_still_open_and_each_of_the_others_is_asked_for_once(single: Floor) -> None:
+    single.book.put(*EIGHT)
+    single.book.ends_ms = 900
+    single.cancel(*EIGHT)
+
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 8
+    assert sorted(single.book.asked("one")) == [[name] for name in EIGHT]
+    assert len(single.book.at("plans")) >= 2
+    assert {row["evidence"] for row in single.lanes.client.outcomes("b")} == {"order query"}
+
+
+def test_a_few_are_asked_for_without_a_listing(single: Floor) -> None:
+    single.book.put(*EIGHT[:3])
+    single.cancel(*EIGHT[:3])
+
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 3
+    assert single.book.at("open") == []
+
+
+def test_what_a_listing_leaves_out_is_not_gone(single: Floor) -> None:
+    """It lags behind: the venue, asked for each of them, shows them open."""
+    single.book.put(*EIGHT)
+    single.book.ends_ms = None
+    single.book.reply("open", *[said(rows=[], cursor=None)] * 500)
+    single.cancel(*EIGHT, deadline_s=10)
+
+    single.run()
+
+    assert single.statuses() == ["open"] * 8
+
+
+def test_what_neither_a_listing_nor_the_venue_knows_is_not_found_as_ever(single: Floor) -> None:
+    single.book.put("other")
+    single.cancel(*EIGHT)
+
+    single.run()
+
+    assert single.statuses() == ["not_found"] * 8
+    assert {name for (name,) in single.book.asked("one")} == {*EIGHT}
+    assert min(at_ms for at_ms, path, _ in single.book.calls if path == "open") >= START_MS + 250
+
+
+@pytest.mark.parametrize("kind", RefusalKind)
+def test_a_listing_that_fails_leaves_the_queries(single: Floor, kind: RefusalKind) -> None:
+    single.book.put(*EIGHT)
+    for path in ("plans", "open"):
+        single.book.reply(path, *[said(refusal=kind.value)] * 500)
+    single.cancel(*EIGHT)
+
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 8
+
+
+def test_orders_that_become_due_wait_for_the_end_of_a_listing_under_way(single: Floor) -> None:
+    single.lanes.use(account_of(SINGLE, max_orders_per_call=4))
+    single.book.put(*EIGHT)
+    single.book.ends_ms = 5_000
+    single.cancel(*EIGHT)
+    single.step()
+    single.clock.ms += 100
+    single.step()
+    single.clock.ms += 150
+    listing = single.lanes.claim(single.lanes.worker("w2"))
+    assert (listing.kind, listing.only_open, len(listing.places)) == (ClaimKind.LIST, True, 4)
+    single.clock.ms += 100
+
+    assert not single.step()
+    single.lanes.sound()
+    single.drain(single.lanes.worker("w2")).work_on(listing, lambda: False)
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 8
+
+
+def test_a_listing_of_what_is_open_in_the_hands_of_a_dead_worker_goes_on(single: Floor) -> None:
+    single.book.put(*EIGHT)
+    single.cancel(*EIGHT)
+    single.step()
+    single.clock.ms += 250
+    listing = single.lanes.claim(single.lanes.worker("w2"))
+    single.lanes.kill("w2")
+    seized = single.lanes.store.seize(listing.chunk_id, single.clock.ms)
+    assert seized is not None
+    single.lanes.store.settle(seized, leftover(seized, SINGLE.resend_safe, single.clock.ms), single.clock.ms)
+
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 8
+    assert len(single.book.asked("cancel")) == 1
+
+
+def test_names_that_may_mean_another_order_later_are_not_looked_up_in_a_listing(single: Floor) -> None:
+    names = [f"leg{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        single.book.put(str(number), client_order_id=name)
+    orders = tuple(Order("main", OrderRef(IdKind.CLIENT_ORDER_ID, name)) for name in names)
+    single.lanes.accept(batch := Batch("b", orders))
+    single.lanes.enqueue(batch)
+
+    single.run()
+
+    assert single.statuses() == ["canceled"] * 8
+    assert single.book.at("open") == []
+
+
+def test_orders_of_one_symbol_are_listed_alone_where_that_is_cheaper(connection: Redis) -> None:
+    listings = tuple(
+        replace(one, symbol_limits=one.limits, limits=(replace(one.limits[0], cost=50),)) for one in SINGLE.listings
+    )
+    floor = Floor(connection, replace(SINGLE, listings=listings, symbol_required=True))
+    floor.book.put(*EIGHT, symbol="X")
+    floor.book.ends_ms = 900
+    orders = tuple(Order("main", OrderRef(IdKind.ORDER_ID, name, "X")) for name in EIGHT)
+    floor.lanes.accept(batch := Batch("b", orders))
+    floor.lanes.enqueue(batch)
+
+    floor.run()
+
+    assert floor.statuses() == ["canceled"] * 8
+    assert {symbol for symbol, _ in floor.book.asked("plans")} == {"X"}
+    assert len(floor.book.asked("one")) == 8
+
+
 # What the venue does not know
 
 

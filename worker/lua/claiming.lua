@@ -6,6 +6,7 @@
 --                then number of cancel-alls, then for each: number of its limits, then for each: key, units, window in ms,
 --                units of this call
 --                then number of queries, then for each: id kinds ('order_id,'), namespace or '', most orders,
+--                from how many orders on a listing goes first (0: never), the same for orders of one symbol,
 --                number of its limits, then for each: key, units, window in ms, units of this query
 -- Gives {why, ms, claim, claim, …}: why and until when nothing more can be claimed than these claims
 --   'idle'    nothing more is ready; the next at ms, or -1
@@ -19,7 +20,8 @@
 --   kind 'send': cancel now; the attempt is noted and its permission taken; more: by which of the venue's cancel-alls,
 --                from 0, or '' if by ids
 --   kind 'query': ask now how these orders stand; the permission is taken; more: which query, from 0
---   kind 'list': look whether these orders are in a listing ('!': the venue does not know them by themselves)
+--   kind 'list': look whether these orders are in a listing ('!': the venue does not know them by themselves); more:
+--                'open' if they can be asked for, and it is only to show which are still open
 --   kind 'sweep': list what is open, and cancel what matches; more: when it was first seen empty
 --   kind 'late': its deadline has come; nothing is to be sent ('~': another batch has sent a cancel of it)
 --   kind 'moot': each of its orders is known to be gone; nothing is to be sent
@@ -28,6 +30,7 @@ local TRIAL_MS = 25 -- how soon those who wait for another's trial look again
 local PARKED_MS = 15000 -- a chunk that waits for another's answer looks again after so long by itself
 local LOOKED_AT = 300 -- orders that are looked at to fill one query
 local LISTED = 1000 -- orders that are looked up in one listing
+local LISTING_MS = 200 -- how soon those look again that wait for the end of another listing of their batch
 
 -- Windows of limits: when a call is allowed, and taking the permission for it.
 local function read_limits(at)
@@ -96,8 +99,9 @@ local function read_queries(at)
   local queries, number = {}, tonumber(ARGV[at])
   at = at + 1
   for _ = 1, number do
-    local limits, behind = read_limits(at + 3)
-    queries[#queries + 1] = { number = text(#queries), kinds = ARGV[at], namespace = ARGV[at + 1], most = tonumber(ARGV[at + 2]), limits = limits }
+    local limits, behind = read_limits(at + 5)
+    queries[#queries + 1] = { number = text(#queries), kinds = ARGV[at], namespace = ARGV[at + 1], most = tonumber(ARGV[at + 2]),
+      lists_from = tonumber(ARGV[at + 3]), lists_symbol_from = tonumber(ARGV[at + 4]), limits = limits }
     at = behind
   end
   return queries, at
@@ -277,7 +281,20 @@ local function query_for(queries, kind, space, single)
   return nil
 end
 
--- Claim orders of a batch whose standing is to be read: as many as one query can ask for, or all for one listing.
+-- Let those wait that are to be looked up in a listing while another one of their batch is under way: it began too early
+-- for them, and the next one is for all.  Gives whether they do.
+local function wait_for_listing(account, batch_id, waiting, members, now)
+  local other = redis.call('HGET', P .. 'batch:' .. batch_id, 'listing:' .. account)
+  if not other or not redis.call('ZSCORE', P .. 'flights:' .. account, other) then return false end
+  if redis.call('HGET', P .. 'chunk:' .. other, 'kind') ~= 'list' then return false end
+  local later = {}
+  for _, member in ipairs(members) do later[#later + 1], later[#later + 2] = now + LISTING_MS, member end
+  redis.call('ZADD', waiting, unpack(later))
+  return true
+end
+
+-- Claim orders of a batch whose standing is to be read: as many as one query can ask for, or all for one listing.  Where
+-- they can be asked for one by one alone, and are many, a listing goes first that shows which are still open.
 -- Gives a claim; or nil and, where a limit is in the way, when it allows the call.
 local function claim_proof(a, batch_id, lane, priority, now)
   local account = a.account
@@ -300,7 +317,8 @@ local function claim_proof(a, batch_id, lane, priority, now)
   local orders = redis.call('HMGET', P .. 'orders:' .. batch_id, unpack(places))
   local standings = redis.call('HMGET', P .. 'outcomes:' .. batch_id, unpack(places))
   local spaces = spaces_of(batch_id, places)
-  local chosen, group, query, gone, listed = {}, nil, nil, {}, false
+  local chosen, group, query, gone, listed, more = {}, nil, nil, {}, false, nil
+  local many, alike = {}, {} -- those of which a listing may show that they are open: all, and those of one group
   for i, member in ipairs(due) do
     local mode = string.match(member, '^%d+(.?)$')
     local kind = string.match(orders[i] or '', '^%["[^"]*","([a-z_]+)"') or ''
@@ -309,6 +327,11 @@ local function claim_proof(a, batch_id, lane, priority, now)
     local space = spaces[i] or ''
     local its_query = (mode == '' or mode == '?') and query_for(a.queries, kind, space, mode == '?') or nil
     local its_group = its_query and table.concat({ mode, kind, symbol, space }, '|') or 'list'
+    local can_be_listed = mode == '' and its_query and its_query.most == 1 and string.find(',' .. a.lasting, ',' .. kind .. ',', 1, true)
+    if can_be_listed and not is_gone(standings[i]) then
+      many[#many + 1] = i
+      if not group or its_group == group then alike[#alike + 1] = i end
+    end
     if is_gone(standings[i]) then
       gone[#gone + 1] = i
     elseif not group then
@@ -319,10 +342,22 @@ local function claim_proof(a, batch_id, lane, priority, now)
     end
   end
   local kind, permission, spent = 'moot', now, nil
+  if #gone == 0 and #alike > 0 and alike[1] == chosen[1] then
+    local of_symbol = a.symbols == '1' and query.lists_symbol_from > 0 and #alike >= query.lists_symbol_from
+    if of_symbol or (query.lists_from > 0 and #many >= query.lists_from) then
+      chosen, listed, more = of_symbol and alike or many, true, 'open'
+    end
+  end
   if #gone > 0 then
     chosen = gone
   elseif listed then
     kind = 'list'
+    local members = {}
+    for _, i in ipairs(chosen) do members[#members + 1] = due[i] end
+    if wait_for_listing(account, batch_id, waiting, members, now) then
+      proof_lane(account, batch_id, priority)
+      return nil
+    end
   else
     local when = allowed_at(query.limits, priority, a.share, now)
     if when > now then return nil, when end
@@ -340,7 +375,11 @@ local function claim_proof(a, batch_id, lane, priority, now)
     table.concat(own, ','), 'deadline_ms', b[1], 'attempts', attempts) -- goes on where they are canceled again
   redis.call('EXPIRE', chunk, redis.call('TTL', batch))
   local taken = take(id, kind, account, a.holder, now, permission, spent)
-  if query and kind == 'query' then taken[10] = query.number end
+  if kind == 'query' then taken[10] = query.number end
+  if kind == 'list' then
+    redis.call('HSET', batch, 'listing:' .. account, id)
+    taken[10] = more or ''
+  end
   for _, i in ipairs(chosen) do
     local flag = string.match(due[i], '!$') or spaces[i]
     add_order(taken, places[i], orders[i], standings[i], flag)
