@@ -254,7 +254,7 @@ BUGS: Final = (
         "a sweep adds what it has found before",
         {"grow": (("if redis.call('HEXISTS', names, ARGV[i]) == 0 then", "if true then"),)},
     ),
-    Bug("an order in two listings is two", patches=((sweep_module, "_references", _each_row),)),
+    Bug("an order in two listings is two", patches=((sweep_module, "references", _each_row),)),
     Bug("a sweep heeds no filter", patches=((Selection, "matches", lambda self, order, now_ms: True),)),
     Bug(
         "a sweep heeds no most",
