@@ -563,6 +563,25 @@ def test_a_read_under_way_at_the_deadline_counts_and_ends_the_batch(floor: Floor
     assert floor.report()["state"] == "done"
 
 
+def test_a_batch_whose_reads_were_given_up_ends_no_earlier_than_that(floor: Floor) -> None:
+    """A worker read its clock, then Redis was away for a while; in between the deadline came."""
+    floor.book.put("a", "b")
+    floor.cancel("a", "b", deadline_s=10)
+    floor.step()
+    floor.clock.ms += 250
+    claim = floor.lanes.claim()
+    read_ms = floor.clock.ms
+    floor.lanes.store.settle(claim, Settlement((), again=(part(0, read_ms), part(1, read_ms + 1))), read_ms)
+    last = floor.lanes.claim()
+    assert last.places == (0,)
+    floor.clock.ms = START_MS + 10_000
+    floor.watch()
+    floor.lanes.store.settle(last, Settlement(((0, standing(Status.CANCELED, read_ms)),), 1), read_ms)
+
+    assert floor.report()["state"] == "done"
+    assert floor.report()["done_ms"] >= START_MS + 10_000
+
+
 def test_cancels_go_before_reads_and_reads_before_lower_priorities(floor: Floor) -> None:
     floor.book.put("a", "b", "c")
     floor.cancel("a", batch_id="kill", priority=Priority.KILL)
