@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.calls import Limit, Scope
+from connectors.outcomes import Status
 from tasks.batch import Account, Priority
-from tasks.ports import Grant, Wait, Why
+from tasks.ports import ClaimKind, Grant, Next, Part, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of
+from tests.tasks.book import SINGLE
 from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis, guarded_ms, share
 
 LONG_MS = 50_000
@@ -83,6 +85,63 @@ def test_no_more_are_given_than_places_are_free(lanes: Lanes) -> None:
     grant = lanes.grant(9)
 
     assert (len(grant.claims), grant.wait) == (2, Wait(Why.FULL))
+
+
+# Limits of their own
+
+
+CANCELS, READS = Limit("cancels", Scope.KEY, 2, LONG_MS), Limit("reads", Scope.KEY, 1, LONG_MS)
+
+
+def reading(cancels: Limit, reads: Limit) -> Account:
+    (query,) = SINGLE.queries
+    venue = replace(SINGLE, limits=(cancels,), queries=(replace(query, limits=(reads,)),))
+    return account_of(venue, max_orders_per_call=1, max_in_flight=100)
+
+
+def to_be_read(lanes: Lanes, batch_id: str, number: int, priority: Priority) -> None:
+    """Put a batch of which each order was canceled, and is to be read."""
+    values = (f"{batch_id} {place}" for place in range(number))
+    lanes.put(batch_id, *values, priority=priority, deadline_s=3600, prove=True)
+    for claim in lanes.grant(number).claims:
+        lanes.settle(claim, Status.ACCEPTED, again=(Part(claim.places, lanes.now_ms, Next.READ),))
+
+
+def test_what_is_read_does_not_hold_up_cancels_of_another_limit(lanes: Lanes) -> None:
+    lanes.use(reading(replace(CANCELS, units=9), READS))
+    to_be_read(lanes, "kill", 3, KILL)
+    work_for(lanes, "b", 2)
+
+    grant = lanes.grant(9)
+
+    kinds = [(claim.kind, claim.batch_id) for claim in grant.claims]
+    assert kinds == [(ClaimKind.QUERY, "kill"), (ClaimKind.SEND, "b"), (ClaimKind.SEND, "b")]
+    assert grant.wait == Wait(Why.LIMIT, grant.claims[0].permitted_ms + guarded_ms(READS))
+    lanes.sound()
+
+
+def test_cancels_do_not_hold_up_what_is_read_by_another_limit(lanes: Lanes) -> None:
+    lanes.use(reading(CANCELS, replace(READS, units=9)))
+    to_be_read(lanes, "b", 2, Priority.RISK)
+    lanes.clock.ms += 1_000
+    work_for(lanes, "kill", 2, KILL)
+
+    grant = lanes.grant(9)
+
+    assert [(claim.kind, claim.batch_id) for claim in grant.claims] == [(ClaimKind.QUERY, "b")] * 2
+    assert grant.wait == Wait(Why.LIMIT, START_MS + guarded_ms(CANCELS))
+    lanes.sound()
+
+
+def test_what_a_limit_holds_up_keeps_its_place_before_what_is_less_urgent(lanes: Lanes) -> None:
+    """A call that needs more units than are left is not overtaken by those that need fewer."""
+    limit = Limit("weight", Scope.KEY, 10, LONG_MS)
+    lanes.use(reading(limit, replace(limit, cost=8)))
+    to_be_read(lanes, "kill", 3, KILL)
+    work_for(lanes, "b", 2)
+
+    assert lanes.wait() == Wait(Why.LIMIT, START_MS + guarded_ms(limit))
+    lanes.sound()
 
 
 # What a clean-up leaves free

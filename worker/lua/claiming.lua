@@ -46,8 +46,16 @@ local function part_of(whole, priority, share)
   return priority == 'cleanup' and math.max(1, math.floor(whole * share / 1000)) or whole
 end
 
-local function allowed_at(limits, priority, share, now)
-  local when = now
+-- Until when something more urgent waits for one of these windows (*awaited*, by their keys); 0 if nothing does.
+local function awaited_until(limits, awaited)
+  local when = 0
+  for _, limit in ipairs(limits) do when = math.max(when, awaited[limit[1]] or 0) end
+  return when
+end
+
+-- When the limits allow a call; a window that is awaited is left to what is more urgent.
+local function allowed_at(limits, priority, share, awaited, now)
+  local when = math.max(now, awaited_until(limits, awaited))
   for _, limit in ipairs(limits) do
     local units = limit[2]
     if priority == 'cleanup' then -- what it leaves is one call at least, and it gets one itself
@@ -55,6 +63,9 @@ local function allowed_at(limits, priority, share, now)
     end
     local oldest = redis.call('LINDEX', limit[1], units - limit[4])
     if oldest and tonumber(oldest) + limit[3] > when then when = tonumber(oldest) + limit[3] end
+  end
+  if when > now then
+    for _, limit in ipairs(limits) do awaited[limit[1]] = when end
   end
   return when
 end
@@ -226,7 +237,7 @@ local function claim_cancels(a, id, lane, priority, now)
       return nil
     end
     local limits = all and a.cancel_alls[tonumber(all) + 1] or a.limits
-    local when = allowed_at(limits, priority, a.share, now)
+    local when = allowed_at(limits, priority, a.share, a.awaited, now)
     if when > now then return nil, when end
     if any_held and not all then -- those that another has in hands wait apart
       local mine, others = {}, {}
@@ -359,7 +370,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
       return nil
     end
   else
-    local when = allowed_at(query.limits, priority, a.share, now)
+    local when = allowed_at(query.limits, priority, a.share, a.awaited, now)
     if when > now then return nil, when end
     kind, permission, spent = 'query', permit(query.limits, now)
   end
@@ -387,9 +398,20 @@ local function claim_proof(a, batch_id, lane, priority, now)
   return taken
 end
 
+-- Until when nothing of a lane can be called, as far as that is known without a look at what it holds.
+local function closed_until(a, proof)
+  if not proof then return awaited_until(a.limits, a.awaited) end
+  local when
+  for _, query in ipairs(a.queries) do
+    local one = awaited_until(query.limits, a.awaited)
+    if not when or one < when then when = one end
+  end
+  return when or 0
+end
+
 local function grants(at)
   local now, wanted, most = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local a = { account = ARGV[at], holder = ARGV[at + 2], share = tonumber(ARGV[at + 5]) }
+  local a = { account = ARGV[at], holder = ARGV[at + 2], share = tonumber(ARGV[at + 5]), awaited = {} }
   a.symbols, a.lasting = naming(a.account)
   local paused, trial, next_at = read_pauses(at + 6)
   if paused > now then return { 'paused', paused } end
@@ -400,7 +422,7 @@ local function grants(at)
   a.cancel_alls, next_at = read_cancel_alls(next_at)
   a.queries = read_queries(next_at)
   local flights = P .. 'flights:' .. a.account
-  local answer = { 'more', -1 }
+  local answer, allowed_ms = { 'more', -1 }, {} -- of a lane whose next call a limit holds up, when it allows it
   while #answer - 2 < wanted do
     local in_flight, next_ms, full = redis.call('ZCARD', flights), -1, false
     local id, lane, priority, proof
@@ -409,7 +431,7 @@ local function grants(at)
         local key = P .. 'lane:' .. a.account .. ':' .. each .. kind
         local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
         if head[1] and not id then
-          local ready = tonumber(head[2])
+          local ready = allowed_ms[key] or tonumber(head[2])
           if ready > now then
             if next_ms < 0 or ready < next_ms then next_ms = ready end
           elseif in_flight >= part_of(most, each, a.share) then
@@ -421,16 +443,17 @@ local function grants(at)
       end
     end
     if not id then
-      answer[1], answer[2] = 'idle', next_ms
-      if full then answer[1], answer[2] = 'full', trial and now + TRIAL_MS or -1 end
+      local why = next(allowed_ms) and 'limit' or 'idle'
+      answer[1], answer[2] = why, next_ms
+      if full and why == 'idle' then answer[1], answer[2] = 'full', trial and now + TRIAL_MS or -1 end
       return answer
     end
-    local claim, allowed = (proof and claim_proof or claim_cancels)(a, id, lane, priority, now)
+    local claim, allowed = nil, closed_until(a, proof)
+    if allowed <= now then claim, allowed = (proof and claim_proof or claim_cancels)(a, id, lane, priority, now) end
     if claim then
       answer[#answer + 1] = claim
     elseif allowed then
-      answer[1], answer[2] = 'limit', allowed
-      return answer
+      allowed_ms[lane] = allowed -- what other limits count may go ahead
     end
   end
   return answer

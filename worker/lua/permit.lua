@@ -21,7 +21,7 @@ for _, urgent in ipairs(PRIORITIES) do
   end
 end
 local limits = read_limits(next_at)
-local when = allowed_at(limits, priority, tonumber(ARGV[4]), now)
+local when = allowed_at(limits, priority, tonumber(ARGV[4]), {}, now)
 if when > now then return { 0, when } end
 local batch = c[1] and P .. 'batch:' .. c[1]
 if batch and redis.call('EXISTS', batch) == 1 then redis.call('HINCRBY', batch, 'calls', 1) end
