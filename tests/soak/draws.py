@@ -42,7 +42,8 @@ OLD_S: Final = 7_200
 MOST_AT_ONCE: Final = {"binance": 20, "crypto_com": 20, "kuna": 6, "upbit": 30, "weex": 6}
 SILENT_S: Final = (30.0, 45.0)  # long enough that the switch must fire, whatever happens meanwhile
 BEATING_S: Final = (10.0, 40.0)
-BULK_SHARES: Final = {"upbit": 0.7, "crypto_com": 0.16, "kuna": 0.12, "binance": 0.018, "weex": 0.002}
+# Most where one call takes many; a limit of a venue's reads is no setting of ours, and WEEX and Crypto.com have one.
+BULK_SHARES: Final = {"upbit": 0.85, "crypto_com": 0.08, "kuna": 0.05, "binance": 0.018, "weex": 0.002}
 BULK_ORDERS: Final = 5_000  # of one batch
 BULK_DEADLINE_S: Final = 1_800
 

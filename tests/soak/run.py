@@ -45,7 +45,8 @@ RESULT_S: Final = 5.0
 LOOK_S: Final = 1.0
 KILL_BEAT_S: Final = 25.0
 SETTLE_MS: Final = (50, 300, 1_500)
-BULK_CALLS_PER_S: Final = 5_000
+BULK_CALLS_PER_S: Final = 1_000
+BULK_LIMITS: Final = 1_000  # times what the venues allow: above what is configured
 WARM_UP: Final = {"binance": 80, "crypto_com": 160, "kuna": 100, "upbit": 400, "weex": 10}
 PROBE: Final = {"binance": 4, "crypto_com": 4, "kuna": 4, "upbit": 4, "weex": 4}
 SHARES: Final = {"filled": 0.05, "canceled": 0.03, "partly": 0.1}
@@ -140,7 +141,10 @@ def _configure(stage: Stage, guard_ms: int, *, bulk: bool) -> None:
         add_account(stage.config, desk(venue), venue, stage.simulator_url, secrets_of(venue, desk(venue)))
     text = f"\n[limiter]\nguard_ms = {guard_ms}\n" + ("" if bulk else tables())
     if bulk:
-        stage.control.limits(enabled=False)
+        # Raised, not switched off: Upbit tells in every answer how many calls are left, and the workers heed it.
+        for venue, rules in stage.control.limits()["rules"].items():
+            for rule in rules:
+                stage.control.limits(venue=venue, rule=rule["name"], limit=rule["limit"] * BULK_LIMITS)
         text += "".join(f"\n[accounts.{venue}-sim.limits]\ncalls_per_s = {BULK_CALLS_PER_S}\n" for venue in VENUES)
     with stage.config.open("a", encoding="utf-8") as config:
         config.write(text)
