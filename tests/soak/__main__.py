@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--orders",
         type=int,
-        help="cancel so many orders, all at once and at venues that allow far more calls; faults go on until all have ended",
+        help="cancel so many orders at once, at venues that allow far more calls; faults go on until all have ended",
     )
     parser.add_argument("--seed", type=int, help="decides every fault and batch; drawn and printed if not given")
     parser.add_argument(
