@@ -94,7 +94,8 @@ class Drain:
             return self.sweeper.look_up(claim) if claim.kind is ClaimKind.LIST else self.sweeper.sweep(claim)
         if claim.kind not in {ClaimKind.SEND, ClaimKind.QUERY}:
             paused = self._why_paused(claim) if claim.kind is ClaimKind.LATE else None
-            return leftover(claim, self.account.venue.resend_safe, self.clock.now_ms(), paused)
+            # As of the claim: since then another batch may have sent a cancel of what nobody had in hands.
+            return leftover(claim, self.account.venue.resend_safe, claim.permitted_ms, paused)
         started_ms = self.clock.now_ms()
         orders = self._orders(claim)
         try:

@@ -190,6 +190,19 @@ def test_several_culprits_are_found_and_no_order_is_lost() -> None:
     assert stage.store.statuses() == ["rejected", "canceled", "canceled", "rejected", "rejected"]
 
 
+def test_what_was_not_sent_is_known_as_of_its_claim() -> None:
+    """Another batch may send a cancel of it as soon as it was claimed."""
+    stage = Stage((CANCELED,))
+    stage.store.put(refs("a"))
+    stage.clock.ms = stage.store.deadline_ms
+    (claim,) = stage.store.claim("main", 1, stage.clock.ms).claims
+    stage.clock.ms += 35
+
+    stage.drain.work_on(claim, lambda: False)
+
+    assert [standing.at_ms for standing in stage.store.known.values()] == [stage.store.deadline_ms]
+
+
 def test_a_chunk_past_its_deadline_is_not_sent() -> None:
     stage = Stage((CANCELED,))
     stage.clock.ms = stage.store.deadline_ms
