@@ -101,10 +101,8 @@ class Drain:
         try:
             attempt = self._call(claim, orders, built)
         except Withheld:
-            if self.clock.now_ms() < claim.deadline_ms:
-                self.log.info("call.withheld", account=self.account.name, chunk=claim.chunk_id)
-                return None
-            attempt = Attempt(all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, LATE))
+            self.log.info("call.withheld", account=self.account.name, chunk=claim.chunk_id)
+            return None
         now_ms = self.clock.now_ms()
         refusal = attempt.answer.refusal
         log = self.log.info if refusal is None else self.log.warning

@@ -230,6 +230,8 @@ def test_what_was_claimed_in_time_is_not_sent_once_the_deadline_has_come() -> No
     assert stage.sent() == []
     assert stage.store.statuses() == ["not_sent"] * 4
     assert stage.store.calls == 0
+    (claim,) = (claim for claim, _ in stage.store.settlements)
+    assert claim.kind is ClaimKind.LATE, "claimed anew, it is known whether another batch has sent a cancel"
 
 
 def test_a_permission_that_has_run_out_gives_the_chunk_back_unsent() -> None:
