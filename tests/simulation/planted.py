@@ -1,6 +1,6 @@
 """Bugs that the simulation must find: each is a way in which somebody could get the product wrong."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -150,7 +150,7 @@ def _page_at_once(self: RedisStore, claim: Claim, limits: Any, now_ms: int) -> P
     return Permission(now_ms + 5)
 
 
-def _each_row(rows: list[OpenOrder], account: Account) -> list[OrderRef]:
+def _each_row(rows: Iterable[OpenOrder], account: Account) -> list[OrderRef]:
     return list(dict.fromkeys(sweep_module._reference(row, account) for row in rows))
 
 
@@ -253,6 +253,7 @@ BUGS: Final = (
     Bug(
         "a sweep adds what it has found before",
         {"grow": (("if redis.call('HEXISTS', names, ARGV[i]) == 0 then", "if true then"),)},
+        ((RedisStore, "new_among", lambda self, claim, orders: list(orders)),),
     ),
     Bug("an order in two listings is two", patches=((sweep_module, "references", _each_row),)),
     Bug("a sweep heeds no filter", patches=((Selection, "matches", lambda self, order, now_ms: True),)),
@@ -262,10 +263,6 @@ BUGS: Final = (
             "tally": (("if total > most then", "if false then"),),
             "grow": (("and known + total > tonumber(ARGV[6])", "and false"),),
         },
-    ),
-    Bug(
-        "the places of a sweep are taken for those of before a lost second",
-        {"settling": (("told = outcomes - 1", "told = told"),)},
     ),
 )
 
