@@ -389,7 +389,8 @@ class Checks:
         before = self.grants.get((chunk, self.newest.get(chunk, -1)))
         now_ms = world.scheduler.now_ms
         if kind == "idle":
-            if deadline_ms > args[1]:
+            # A second time it is taken from the hands of who seized it, perhaps by a clock that was ahead.
+            if deadline_ms > args[1] and not (before is not None and before.seized):
                 self.fault(f"{chunk} is seized from its lane before its deadline")
         elif before is not None:
             holder = before.holder.partition("#")[0]
