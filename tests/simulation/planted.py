@@ -1,6 +1,6 @@
 """Bugs that the simulation must find: each is a way in which somebody could get the product wrong."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -8,12 +8,12 @@ from typing import Any, Final
 from connectors.calls import Answer, Refusal, RefusalKind, Scope
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
-from connectors.reads import OpenOrder, Page
+from connectors.reads import Page
 from tasks import drain as drain_module
 from tasks import listing as listing_module
 from tasks import proof as proof_module
 from tasks import sweep as sweep_module
-from tasks.batch import Account, Selection
+from tasks.batch import Selection
 from tasks.drain import Attempt, Drain
 from tasks.fold import STRENGTH, Standing
 from tasks.listing import Listed, ListingFailed
@@ -150,10 +150,6 @@ def _page_at_once(self: RedisStore, claim: Claim, limits: Any, now_ms: int) -> P
     return Permission(now_ms + 5)
 
 
-def _each_row(rows: Iterable[OpenOrder], account: Account) -> list[OrderRef]:
-    return list(dict.fromkeys(sweep_module._reference(row, account) for row in rows))
-
-
 BUGS: Final = (
     Bug("a time-out is read as canceled", patches=((drain_module, "refuse", _refuse_as(Status.CANCELED)),)),
     Bug("a time-out is read as not sent", patches=((drain_module, "refuse", _refuse_as(Status.NOT_SENT)),)),
@@ -255,7 +251,6 @@ BUGS: Final = (
         {"grow": (("if redis.call('HEXISTS', names, ARGV[i]) == 0 then", "if true then"),)},
         ((RedisStore, "new_among", lambda self, claim, orders: list(orders)),),
     ),
-    Bug("an order in two listings is two", patches=((sweep_module, "references", _each_row),)),
     Bug("a sweep heeds no filter", patches=((Selection, "matches", lambda self, order, now_ms: True),)),
     Bug(
         "a sweep heeds no most",
