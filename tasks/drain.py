@@ -288,14 +288,14 @@ def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused:
     if claim.kind is ClaimKind.SWEEP:
         # At the deadline what its last listing showed stands.
         return Settlement((), again=() if now_ms >= claim.deadline_ms else (Part((), now_ms, Next.SWEEP),))
-    again: tuple[Part, ...] = (Part(claim.places, now_ms, Next.READ),)
+    read_back = (Part(claim.places, now_ms, Next.READ),)
     if claim.kind is ClaimKind.LIST:
-        return Settlement((), again=again)
+        return Settlement((), again=read_back)
     if claim.kind is ClaimKind.QUERY:
-        return Settlement((), calls=1, again=again, sent_ms=min(claim.permitted_ms, now_ms))
+        return Settlement((), calls=1, again=read_back, sent_ms=min(claim.permitted_ms, now_ms))
     if claim.kind is ClaimKind.SEND:
         lost = standings_of(claim, all_of(claim, Status.UNKNOWN, Evidence.NO_ANSWER, LOST).outcomes, now_ms)
-        again = ()
+        again: tuple[Part, ...] = ()
         poisonous = claim.deaths >= DEADLY
         # What a cancel-all was to take is more than a cancel by ids can carry, so it is read and taken apart then.
         safe = claim.cancel_all is None and all(order.kind in resend_safe for order in claim.orders)
@@ -304,7 +304,7 @@ def leftover(claim: Claim, resend_safe: Collection[IdKind], now_ms: int, paused:
         elif safe and now_ms < claim.deadline_ms:
             again = _halves(claim, now_ms) if poisonous else (Part(claim.places, now_ms),)
         elif claim.prove and now_ms < claim.deadline_ms:
-            again = (Part(claim.places, now_ms, Next.READ),)
+            again = read_back
         return Settlement(lost, calls=1, again=again, sent_ms=min(claim.permitted_ms, now_ms))
     outcomes = all_of(claim, Status.NOT_SENT, Evidence.NOT_SENT, f"{LATE}: {paused}" if paused else LATE).outcomes
     # A little weaker than an earlier attempt that was not executed, so that the venue's own words are kept.

@@ -1,7 +1,7 @@
 """The commands that hand batches in and read them: cancel, show, outcomes, watch, list."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -45,6 +45,11 @@ class WaitCommand(click.Command):
         return super().parse_args(ctx, joined)
 
 
+wait_option: Callable[[Any], Any] = click.option(
+    "--wait", metavar="[S]", help="Wait until the batch is done, at most S seconds (default: deadline and 15 s)."
+)
+
+
 @cli.command(
     cls=WaitCommand,
     epilog="Example: ripcord cancel --account upbit-main --priority kill --reason 'limit breach' --wait 30 "
@@ -63,9 +68,7 @@ class WaitCommand(click.Command):
 @click.option("--by", metavar="WHO", help="Who asks; kept in the report.")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the report.")
 @click.option("--batch-id", metavar="ID", help="The same id again is the same batch. Made if absent.")
-@click.option(
-    "--wait", metavar="[S]", help="Wait until the batch is done, at most S seconds (default: deadline and 15 s)."
-)
+@wait_option
 @json_option
 @click.pass_obj
 def cancel(config: str | None, /, ids: tuple[str, ...], file: str | None, *, as_json: bool, **options: Any) -> int:

@@ -16,7 +16,7 @@ from tasks.document import load_batch
 from tasks.errors import Unreachable
 from tasks.report import REFUSED_EXIT_CODE
 from worker.cli import cli, json_option
-from worker.cli_batches import WaitCommand, hand_in, reader
+from worker.cli_batches import WaitCommand, hand_in, reader, wait_option
 from worker.display import print_json, print_table, say
 from worker.dry_run import Lister, Planned, tell
 from worker.heartbeats import show
@@ -52,9 +52,7 @@ FILTERS: Final = {
 @click.option("--batch-id", metavar="ID", help="The same id again is the same batch. Made if absent.")
 @click.option("--dry-run", is_flag=True, help="List what would be canceled, and cancel nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the scope on a terminal.")
-@click.option(
-    "--wait", metavar="[S]", help="Wait until the batch is done, at most S seconds (default: deadline and 15 s)."
-)
+@wait_option
 @json_option
 @click.pass_obj
 def kill(
@@ -173,9 +171,7 @@ def _print_dry_run(told: dict[str, Any]) -> None:
 @click.option("--by", metavar="WHO", help="Who asks; default: as before.")
 @click.option("--reason", metavar="TEXT", help="Why; default: as before.")
 @click.option("--batch-id", metavar="ID", help="The same id again is the same batch. Made if absent.")
-@click.option(
-    "--wait", metavar="[S]", help="Wait until the batch is done, at most S seconds (default: deadline and 15 s)."
-)
+@wait_option
 @json_option
 @click.pass_obj
 def replay(config: str | None, /, batch: str, wait: str | None, *, as_json: bool, **options: Any) -> int:

@@ -164,15 +164,16 @@ def tell(found: Sequence[Found], planned: Planned, *, share: float, guard_ms: in
         for one in reached
         for order in one.orders
     )
+    accounts = [_account(one, planned, last) for one in found]
     return {
-        "orders": sum(len(references(one.orders, one.account)) for one in reached),
+        "orders": sum(row["orders"] or 0 for row in accounts),
         "matching": [
             {"account": name, "symbol": symbol, "side": side, "age": age, "orders": number}
             for (name, symbol, side, age), number in sorted(rows.items(), key=lambda row: str(row[0]))
         ],
-        "calls": sum(sum(work_of(one, planned).values()) for one in reached),
+        "calls": sum(sum(row["calls"].values()) for row in accounts if row["calls"]),
         "seconds": max(last.values(), default=0) / 1000,
-        "accounts": [_account(one, planned, last) for one in found],
+        "accounts": accounts,
         "not_covered": [gap for one in found for gap in _gaps(one)],
         "notes": [f"{one.account.name}: {one.account.venue.note}" for one in found if one.account.venue.note],
     }

@@ -229,17 +229,22 @@ class RedisStore:
     def _grant(self, account: str, answer: Sequence[Any]) -> Grant:
         claims = (_claim(account, taken[:HEAD], taken[HEAD:]) for taken in answer[2:])
         until_ms = answer[1] if answer[1] >= 0 else None
-        usable = (replace(claim, use_by_ms=claim.permitted_ms + self._late_ms(claim)) for claim in claims)
+        usable = (
+            replace(claim, use_by_ms=claim.permitted_ms + self._late_ms(self._limits_of(claim))) for claim in claims
+        )
         return Grant(tuple(usable), Wait(Why(answer[0]), until_ms))
 
-    def _late_ms(self, claim: Claim) -> int:
-        """Say how long after its permission a call may leave: half the narrowest guard of the windows it counts in."""
+    def _limits_of(self, claim: Claim) -> tuple[Limit, ...]:
+        """Give the limits of the call that *claim* permits."""
         account = self._accounts[claim.account]
-        limits = account.limits
         if claim.kind is ClaimKind.QUERY:
-            limits = limits_of(account, account.venue.queries[claim.query].limits)
-        elif claim.cancel_all is not None:
-            limits = limits_of(account, account.venue.cancel_alls[claim.cancel_all].limits)
+            return limits_of(account, account.venue.queries[claim.query].limits)
+        if claim.cancel_all is not None:
+            return limits_of(account, account.venue.cancel_alls[claim.cancel_all].limits)
+        return account.limits
+
+    def _late_ms(self, limits: Iterable[Limit]) -> int:
+        """Say how long after its permission a call may leave: half the narrowest guard of the windows it counts in."""
         return min(map(self._guard, limits), default=self._guard_ms) // 2
 
     def _guard(self, limit: Limit) -> int:
@@ -345,8 +350,7 @@ class RedisStore:
         args += [claim.chunk_id, claim.token] if claim else ["", ""]
         args += [len(Scope), *(pause_key(account, scope) for scope in Scope), len(own), *self._windows(account, own)]
         granted, at_ms = self._permit(keys=[keys.PREFIX], args=args)
-        late_ms = min((self._guard(limit) for limit in own), default=self._guard_ms) // 2
-        return Permission(at_ms + late_ms) if granted else Permission(None, at_ms)
+        return Permission(at_ms + self._late_ms(own)) if granted else Permission(None, at_ms)
 
     def _priority(self, chunk_id: str) -> Priority:
         return Priority(str(self._redis.hget(keys.chunk(chunk_id), "priority") or Priority.RISK.value))

@@ -159,23 +159,30 @@ local function is_gone(standing)
   return standing and strength(standing) >= GONE
 end
 
+-- Go through what is remembered of a sort of orders, by their names: each(index, standing).
+local function recall(sort, account, names, now, each)
+  for ago = 0, 1 do
+    local key = remembered(sort, account, now, ago)
+    if redis.call('EXISTS', key) == 1 then
+      for i, standing in ipairs(redis.call('HMGET', key, unpack(names))) do
+        if standing then each(i, standing) end
+      end
+    end
+  end
+end
+
 -- What other batches have to do with the orders of a chunk: what they know of them is known here too (standings is
 -- changed).  Gives the orders' names, and of those in the hands of other chunks whose they are, by place.
 local function look_around(account, id, batch_id, places, orders, standings, now)
   local symbols, lasting_kinds = naming(account)
   local names, lasting, known, held = {}, {}, {}, {}
   for i, order in ipairs(orders) do names[i], lasting[i] = order_name(order, symbols, lasting_kinds) end
-  for ago = 0, 1 do
-    local key = remembered('gone', account, now, ago)
-    if redis.call('EXISTS', key) == 1 then
-      for i, standing in ipairs(redis.call('HMGET', key, unpack(names))) do
-        if standing and lasting[i] and not is_gone(standings[i]) then
-          known[#known + 1], known[#known + 2] = places[i], standing
-          standings[i] = standing
-        end
-      end
+  recall('gone', account, names, now, function(i, standing)
+    if lasting[i] and not is_gone(standings[i]) then
+      known[#known + 1], known[#known + 2] = places[i], standing
+      standings[i] = standing
     end
-  end
+  end)
   if #known > 0 then
     local change = {}
     fold(batch_id, account, known, change)
@@ -193,14 +200,12 @@ end
 
 -- Mark (in held) also those orders that a cancel was sent of: whether they are gone is not known.
 local function doubt(account, names, places, held, now)
-  for ago = 0, 1 do
-    local key = remembered('sent', account, now, ago)
-    if redis.call('EXISTS', key) == 1 then
-      for i, standing in ipairs(redis.call('HMGET', key, unpack(names))) do
-        if standing then held[places[i]] = held[places[i]] or standing end
-      end
-    end
-  end
+  recall('sent', account, names, now, function(i, standing) held[places[i]] = held[places[i]] or standing end)
+end
+
+local function set_running(batch_id)
+  local batch = P .. 'batch:' .. batch_id
+  if redis.call('HGET', batch, 'state') == 'accepted' then redis.call('HSET', batch, 'state', 'running') end
 end
 
 -- Claim a chunk of cancels.  Gives a claim; or nil and, where a limit is in the way, when it allows the call.
@@ -214,9 +219,7 @@ local function claim_cancels(a, id, lane, priority, now)
   local batch_id, deadline, places, all = c[1], tonumber(c[3]), split(c[2]), c[6]
   if c[5] then
     redis.call('ZREM', lane, id)
-    if redis.call('HGET', P .. 'batch:' .. batch_id, 'state') == 'accepted' then
-      redis.call('HSET', P .. 'batch:' .. batch_id, 'state', 'running')
-    end
+    set_running(batch_id)
     return take(id, deadline <= now and 'late' or 'sweep', account, a.holder, now, now)
   end
   local orders = redis.call('HMGET', P .. 'orders:' .. batch_id, unpack(places))
@@ -250,9 +253,7 @@ local function claim_cancels(a, id, lane, priority, now)
       redis.call('HSET', chunk, 'places', table.concat(mine, ','))
     end
     permission, spent = permit(limits, now)
-    if redis.call('HGET', P .. 'batch:' .. batch_id, 'state') == 'accepted' then
-      redis.call('HSET', P .. 'batch:' .. batch_id, 'state', 'running')
-    end
+    set_running(batch_id)
     redis.call('HINCRBY', chunk, 'attempts', 1)
   end
   redis.call('ZREM', lane, id)

@@ -1,7 +1,8 @@
 -- Take the permission for one call of work that is in hands already, such as a page of a listing.
 -- KEYS  1 prefix
 -- ARGV  1 account   2 now, ms   3 priority   4 share of a clean-up, thousandths   5 max calls in flight
---       6 number of pauses, then for each: key
+--       6 chunk that the work is of, or ''   7 its token: if that is the newest, the chunk is held for no time yet
+--       8 number of pauses, then for each: key
 --       then number of limits, then for each: key, units in the window, window in ms, units of this call
 -- Gives {1, permission ms}, or {0, ms from which it is worth asking again}.
 even_if_full()
