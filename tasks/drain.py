@@ -119,8 +119,7 @@ class Drain:
             code=refusal and refusal.code,
             message=refusal and refusal.message,
         )
-        # The permission may be written down for a time to come.
-        self._heed(refusal, min(claim.permitted_ms, started_ms), now_ms)
+        self._heed(refusal, claim.permitted_ms, now_ms)
         if claim.kind is ClaimKind.QUERY:
             return self._decide_read(claim, orders, attempt, now_ms)
         return self._decide(claim, attempt, now_ms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-WIDEST: Final = 4  # claims between their permission and their signed request
+WIDEST: Final = 16  # claims between their permission and their signed request
 
 
 @dataclass(slots=True)

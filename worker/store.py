@@ -22,6 +22,7 @@ from tasks.report import COMPACT
 from tasks.standings import invalid
 
 SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
+LATEST_MS: Final = 50  # after its permission a call leaves so late, or not at all
 LONGEST_CALL_MS: Final = (
     60_000  # no call takes as long: what a living worker holds, and asks for no other call, it has lost
 )
@@ -55,9 +56,8 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs besid
 class RedisStore:
     """Chunks, lanes and outcomes in one Redis, for one worker and its *accounts*.  Safe to share between threads.
 
-    ``guard_ms`` widens every window of a limit, as calls may reach the venue closer together than they left;
-    half of it is how old a permission may be when its call leaves.  ``cleanup_share`` is the part of an
-    account's budget that clean-ups may use.
+    ``guard_ms`` widens every window of a limit, as calls may reach the venue closer together than they left.
+    ``cleanup_share`` is the part of an account's budget that clean-ups may use.
     """
 
     def __init__(
@@ -188,10 +188,11 @@ class RedisStore:
         return args
 
     def _windows(self, account: Account, limits: Iterable[Limit]) -> list[Any]:
-        """Flatten limits: key, units, window and the units of this call."""
+        """Flatten limits: key, units, window, the units of this call, and how late it may leave."""
         flat: list[Any] = []
         for limit in limits:
             flat += [limit_key(account, limit), limit.units, limit.per_ms + self._guard(limit), limit.cost]
+            flat.append(self._late_ms([limit]))
         return flat
 
     def _settle_args(self, claim: Claim, settlement: Settlement, now_ms: int) -> list[Any]:
@@ -244,8 +245,12 @@ class RedisStore:
         return account.limits
 
     def _late_ms(self, limits: Iterable[Limit]) -> int:
-        """Say how long after its permission a call may leave: half the narrowest guard of the windows it counts in."""
-        return min(map(self._guard, limits), default=self._guard_ms) // 2
+        """Say how long after its permission a call with *limits* may leave.
+
+        Its permission is written down for the latest time until it is settled: that costs nothing of a window that
+        is longer than a call takes, and a tenth of one that is not.
+        """
+        return min([LATEST_MS, *(limit.per_ms // 10 for limit in limits)])
 
     def _guard(self, limit: Limit) -> int:
         """A long window is widened by a fiftieth: it costs no more of the rate than a short one's guard."""

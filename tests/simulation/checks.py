@@ -21,7 +21,7 @@ from tasks.retry import LONGEST_PAUSE_MS
 from tests.simulation.connection import Connection, pairs
 from tests.simulation.threads import SimClock, Thread
 from tests.simulation.venue import Call, Reads, Truth
-from worker.store import LONGEST_CALL_MS, SETTLING_MS
+from worker.store import LATEST_MS, LONGEST_CALL_MS, SETTLING_MS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -52,6 +52,7 @@ class Granted:
     left: bool = False
     since_ms: int = 0  # by the true clock
     limits: tuple[Limit, ...] = ()  # of the call that it permits
+    written: dict[tuple[str, str, int], int] = field(default_factory=dict)  # by window: for when
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Checks:
     grants: dict[tuple[str, int], Granted] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
     tokens: set[tuple[str, int]] = field(default_factory=set)
+    # Of each window the calls that were permitted, and when they left, or until when they may.
     permissions: dict[tuple[str, str, int], list[tuple[int, Granted]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -155,8 +157,7 @@ class Checks:
 
     def _use_within_ms(self, account: Account, limits: tuple[Limit, ...]) -> int:
         """Say how long after its permission a call may leave."""
-        guards = (window_ms - limit.per_ms for limit, _, window_ms in self._windows(account, limits))
-        return min(guards, default=self.guard_ms) // 2
+        return min([LATEST_MS, *(limit.per_ms // 10 for limit, _, _ in self._windows(account, limits))])
 
     def _granted(self, args: Sequence[Any], found: Any) -> None:
         world = self.world
@@ -233,11 +234,17 @@ class Checks:
     def _permitted(self, account: Account, grant: Granted, priority: str) -> None:
         world = self.world
         share = self.share if priority == Priority.CLEANUP else 1.0
-        when = grant.permission_ms
+        # What was asked for long ago, by a worker that was stopped, is too old to be sent.
+        usable = world.scheduler.now_ms < grant.permission_ms + self._use_within_ms(account, grant.limits)
         for limit, key, window_ms in self._windows(account, grant.limits):
             entries = self.permissions[key]
-            since_ms = min(when, world.scheduler.now_ms) - 2 * window_ms  # a clock that is ahead forgets nothing
+            # A clock that is ahead forgets nothing.
+            since_ms = min(grant.permission_ms, world.scheduler.now_ms) - 2 * window_ms
             entries[:] = [one for one in entries if one[0] > since_ms and not one[1].released]
+            name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
+            when = grant.written[key] = int(world.command("LINDEX", name, 0))
+            if when < grant.permission_ms + self._use_within_ms(account, (limit,)):
+                self.fault(f"a call that may leave later is written for {when}: {grant.permission_ms}")
             entries += [(when, grant)] * limit.cost
             used = sum(
                 1
@@ -245,8 +252,6 @@ class Checks:
                 if at_ms > max(grant.asked_ms, world.scheduler.now_ms) - window_ms + world.weather.clock_spread_ms
             )
             allowed = max(limit.cost, int(limit.units * share))
-            # What was asked for long ago, by a worker that was stopped, is too old to be sent.
-            usable = world.scheduler.now_ms < when + (window_ms - limit.per_ms) // 2
             if used > allowed and usable and world.weather.strict:
                 self.fault(
                     f"{used} units of {limit.name} {key[1]} are permitted in {window_ms} ms, for {priority} {allowed}"
@@ -276,6 +281,8 @@ class Checks:
             self.newest.pop(chunk, None)
             self._nobody_waits_for_nobody(account)
             grant = self.grants.get((chunk, token))
+            if grant and args[6]:
+                self._left_at(grant, args[6])
             if grant and grant.kind == "send" and grant.deaths >= DEADLY and len(grant.places) > 1 and parts == 1:
                 self.fault(f"{chunk} is not halved after {grant.deaths} deaths")
             if args[10]:
@@ -304,6 +311,16 @@ class Checks:
                     self.fault(f"the outcome of {place} of {batch} is weaker than before: {stored}")
                 self.best[batch, place] = strength
         return at
+
+    def _left_at(self, grant: Granted, sent_ms: int) -> None:
+        """Note when a call left: until now it counted for as late as it could have."""
+        account = self.world.accounts[grant.account]
+        for limit, key, _ in self._windows(account, grant.limits) if grant.written else ():
+            before_ms = grant.written[key]
+            unused_ms = max(0, self._use_within_ms(account, (limit,)) - max(0, sent_ms - grant.permission_ms))
+            for i, entry in enumerate(self.permissions[key]):
+                if entry == (before_ms, grant):
+                    self.permissions[key][i] = (before_ms - unused_ms, grant)
 
     def _canceled_again(self, batch: str, account: str, places: str) -> None:
         """Look whether orders that go back to be canceled were shown open twice, once at least since their cancel."""

@@ -275,6 +275,18 @@ function commands.LPUSH(key, text)
   return #value.map
 end
 
+function commands.LINSERT(key, _, pivot, text) -- before it
+  local value = get(key)
+  if not value then return 0 end
+  for i, one in ipairs(value.map) do
+    if one == s(pivot) then
+      table.insert(value.map, i, s(text))
+      return #value.map
+    end
+  end
+  return -1
+end
+
 function commands.RPOP(key)
   local value = get(key)
   if not value then return false end

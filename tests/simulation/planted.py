@@ -185,11 +185,19 @@ BUGS: Final = (
     ),
     Bug(
         "a release keeps the permission",
-        {"release": (("redis.call('LREM', limit, units, c[5])", "local _ = limit"),)},
+        {"release": (("redis.call('LREM', limit, units, latest)", "local _ = limit"),)},
     ),
     Bug(
         "a release gives back another's permission too",
-        {"release": (("units, c[5])", "units + 1, c[5])"),)},
+        {"release": (("units, latest)", "units + 1, latest)"),)},
+    ),
+    Bug(
+        "a call that may leave later counts from its permission on",
+        {"claiming": (("local latest, newest = now + limit[5],", "local latest, newest = now,"),)},
+    ),
+    Bug(
+        "a call that left late counts from its permission on",
+        {"settling": (("math.max(0, tonumber(slack) - elapsed)", "tonumber(slack)"),)},
     ),
     Bug("lost claims are not taken back", patches=((RedisStore, "take_back", lambda self, now_ms: None),)),
     Bug("the account alone pauses, not its IP", patches=((RedisStore, "pause", _pause_account),)),
@@ -225,10 +233,10 @@ BUGS: Final = (
     Bug("what a dead worker was reading is not read again", patches=((watch_module, "leftover", _not_read_again),)),
     Bug(
         "queries without permission",
-        {"claiming": (("'query', permit(query.limits, now)", "'query', now, ''"),)},
+        {"claiming": (("'query', permit(query.limits, now)", "'query', ''"),)},
     ),
     Bug("pages without permission", patches=((RedisStore, "permit", _page_at_once),)),
-    Bug("a release keeps a query's permission", {"release": (("c[8] or ''", "c[4] == 'send' and c[8] or ''"),)}),
+    Bug("a release keeps a query's permission", {"release": (("c[7] or ''", "c[4] == 'send' and c[7] or ''"),)}),
     Bug(
         "a read that is given back is a cancel",
         {"release": (("if c[4] == 'query' or c[4] == 'list' then", "if false then"),)},

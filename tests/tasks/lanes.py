@@ -22,7 +22,7 @@ from tasks.plan import plan
 from tasks.ports import Claim, Grant, Part, Pause, Settled, Settlement, Wait
 from tasks.standings import standing_of
 from tests.fakes import FakeClock, account_of, refs
-from worker.store import RedisStore
+from worker.store import LATEST_MS, RedisStore
 
 BOTH = ("fake", pytest.param("real", marks=pytest.mark.redis))
 KEEP_S = 1_000_000
@@ -34,6 +34,16 @@ NOBODY = "redis://127.0.0.1:1/0"
 def guarded_ms(limit: Limit) -> int:
     """Give the width of the window that is kept for *limit*."""
     return limit.per_ms + max(GUARD_MS, limit.per_ms // 50)
+
+
+def late_ms(*limits: Limit) -> int:
+    """Say how long after its permission a call with *limits* may leave."""
+    return min([LATEST_MS, *(limit.per_ms // 10 for limit in limits)])
+
+
+def held_until_ms(claim: Claim, limit: Limit) -> int:
+    """Say until when a call counts that was permitted, and of which it is not known when it left."""
+    return claim.permitted_ms + late_ms(limit) + guarded_ms(limit)
 
 
 def share(of_examples: float) -> settings:
@@ -171,7 +181,8 @@ class Lanes:
     def settle(self, claim: Claim, status: Status = Status.CANCELED, **more: Any) -> Settled:
         """Settle *claim*: all of its orders have *status*."""
         known = tuple((place, standing(status, self.now_ms)) for place in claim.places)
-        return self.store.settle(claim, Settlement(known, 1, **more), self.now_ms)
+        settlement = Settlement(known, 1, **{"sent_ms": claim.permitted_ms, **more})
+        return self.store.settle(claim, settlement, self.now_ms)
 
     def again(self, claim: Claim, *parts: Iterable[int], ready_ms: int | None = None) -> Settled:
         """Give *claim* back in *parts*, with nothing learned."""

@@ -299,17 +299,6 @@ def test_a_rate_limit_stops_its_scope_for_as_long_as_the_venue_says(
     assert stage.store.statuses() == ["canceled"] * 2
 
 
-def test_trouble_counts_from_when_its_call_began_though_its_permission_is_for_later() -> None:
-    """Else whatever was in flight when a pause began would lengthen it."""
-    stage = Stage((said(refusal="rate_limit"),))
-    stage.store.put(refs("a"))
-    (claim,) = stage.store.claim("main", 1, START_MS).claims
-
-    stage.drain.work_on(replace(claim, permitted_ms=START_MS + 6_000), lambda: False)
-
-    assert [pause.since_ms for _, pause in stage.store.pauses] == [START_MS]
-
-
 def test_bad_credentials_stop_the_account_and_each_trial_costs_one_chunk() -> None:
     stage = Stage((said(refusal="credentials", code="-2015", message="Invalid API-key", scope="ip"), CANCELED))
 

@@ -33,10 +33,15 @@ def test_who_found_room_is_not_woken() -> None:
 
 def test_it_halves_and_widens_between_one_and_the_widest() -> None:
     gate = Gate()
-    for width in (WIDEST // 2, WIDEST // 4, 1, 1):
+    width = WIDEST
+    while width > 1:
         gate.narrow()
-        assert gate.enter(WIDEST) == max(1, width)
-        gate.leave(max(1, width))
+        width //= 2
+        assert gate.enter(WIDEST) == width
+        gate.leave(width)
+    gate.narrow()
+    assert gate.enter(WIDEST) == 1
+    gate.leave()
 
     for _ in range(2 * WIDEST):
         gate.widen()
@@ -46,7 +51,7 @@ def test_it_halves_and_widens_between_one_and_the_widest() -> None:
 def test_one_that_is_narrowed_below_those_inside_lets_nobody_in_until_they_are_fewer() -> None:
     gate, woken = Gate(), []
     gate.enter(WIDEST)
-    for _ in range(3):
+    for _ in range(WIDEST):
         gate.narrow()
     assert gate.enter(1, lambda: woken.append("a")) == 0
 

@@ -9,7 +9,7 @@ from tasks import keys
 from tasks.batch import Batch, Priority
 from tasks.ports import ClaimKind, Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of, refs
-from tests.tasks.lanes import BOTH, Lanes, connection_of, guarded_ms, orders_of
+from tests.tasks.lanes import BOTH, Lanes, connection_of, held_until_ms, late_ms, orders_of
 
 LETTERS = tuple("abcdefghijklmnopqrst")
 
@@ -29,8 +29,8 @@ def test_a_claim_says_all_that_a_call_needs(lanes: Lanes) -> None:
 
     assert (claim.kind, claim.batch_id, claim.account, claim.attempt) == (ClaimKind.SEND, "b", "main", 1)
     assert (claim.places, claim.orders) == (tuple(range(8)), refs(*LETTERS[:8]))
-    guard_ms = guarded_ms(lanes.account.limits[0]) - lanes.account.limits[0].per_ms
-    assert (claim.deadline_ms, claim.use_by_ms) == (START_MS + 60_000, claim.permitted_ms + guard_ms // 2)
+    assert (claim.deadline_ms, claim.permitted_ms) == (START_MS + 60_000, lanes.now_ms)
+    assert claim.use_by_ms == claim.permitted_ms + late_ms(*lanes.account.limits)
     assert lanes.client.report("b")["state"] == "running"
     lanes.sound()
 
@@ -105,7 +105,7 @@ def test_a_limit_says_exactly_until_when(lanes: Lanes) -> None:
     lanes.clock.ms += 7
     lanes.claim()
 
-    after_ms = first.permitted_ms + guarded_ms(limit)
+    after_ms = held_until_ms(first, limit)
     assert lanes.wait() == Wait(Why.LIMIT, after_ms)
     lanes.clock.ms = after_ms - 1
     assert lanes.wait() == Wait(Why.LIMIT, after_ms)

@@ -12,7 +12,7 @@ from tasks.batch import Account, Priority
 from tasks.ports import ClaimKind, Grant, Next, Part, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of
 from tests.tasks.book import SINGLE
-from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis, guarded_ms, share
+from tests.tasks.lanes import BOTH, Lanes, connection_of, fake_redis, guarded_ms, held_until_ms, share
 
 LONG_MS = 50_000
 CLEANUP, KILL = Priority.CLEANUP, Priority.KILL
@@ -73,7 +73,7 @@ def test_a_limit_gives_as_many_as_it_allows_and_says_when_the_next_is_due(lanes:
     grant = lanes.grant(9)
 
     assert len(grant.claims) == 3
-    assert grant.wait == Wait(Why.LIMIT, grant.claims[0].permitted_ms + guarded_ms(limit))
+    assert grant.wait == Wait(Why.LIMIT, held_until_ms(grant.claims[0], limit))
     lanes.sound()
 
 
@@ -116,7 +116,7 @@ def test_what_is_read_does_not_hold_up_cancels_of_another_limit(lanes: Lanes) ->
 
     kinds = [(claim.kind, claim.batch_id) for claim in grant.claims]
     assert kinds == [(ClaimKind.QUERY, "kill"), (ClaimKind.SEND, "b"), (ClaimKind.SEND, "b")]
-    assert grant.wait == Wait(Why.LIMIT, grant.claims[0].permitted_ms + guarded_ms(READS))
+    assert grant.wait == Wait(Why.LIMIT, held_until_ms(grant.claims[0], READS))
     lanes.sound()
 
 
@@ -182,7 +182,7 @@ def test_a_clean_up_leaves_a_share_of_every_window(lanes: Lanes, units: int, cos
     grant = lanes.grant(20)
 
     assert len(grant.claims) == calls
-    assert grant.wait == Wait(Why.LIMIT, grant.claims[0].permitted_ms + guarded_ms(limit))
+    assert grant.wait == Wait(Why.LIMIT, held_until_ms(grant.claims[0], limit))
     lanes.clock.ms += 2 * guarded_ms(limit)
     assert len(lanes.grant(20).claims) == calls
 

@@ -13,12 +13,23 @@ from tasks import keys
 from tasks.batch import Account
 from tasks.ports import Claim, Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, account_of
-from tests.tasks.lanes import BOTH, GUARD_MS, Lanes, connection_of, fake_redis, guarded_ms, share
-from worker.store import limit_key
+from tests.tasks.lanes import (
+    BOTH,
+    GUARD_MS,
+    Lanes,
+    connection_of,
+    fake_redis,
+    guarded_ms,
+    held_until_ms,
+    late_ms,
+    share,
+)
+from worker.store import LATEST_MS, limit_key
 
 # The windows are long, because the keys of the limiter expire by the server's own clock, and the test's runs faster.
 LONG_MS = 50_000
 CHUNKS = 60
+Step = tuple[int, int, int, int | None]  # ms on, which account, how far ahead the clock is, when the call leaves
 
 limits = st.integers(1, 4).flatmap(
     lambda units: st.builds(
@@ -36,15 +47,16 @@ steps_ms = st.sampled_from([0, 1, LONG_MS // 2, LONG_MS, LONG_MS + GUARD_MS]) | 
 
 @dataclass(frozen=True)
 class Given:
-    """One call that was allowed."""
+    """One call that was allowed: its claim, and for when it is written down in each window."""
 
-    at_ms: int
+    claim: Claim
     account: Account
+    at_ms: dict[str, int]
 
 
 def used(grants: Sequence[Given], key: str, start_ms: int, end_ms: float = math.inf) -> int:
     """Count the units of the window *key* that were taken from *start_ms* up to, but not including, *end_ms*."""
-    costs = ((grant.at_ms, limit.cost) for grant in grants for limit in costing(grant.account, key))
+    costs = ((grant.at_ms.get(key, -1), limit.cost) for grant in grants for limit in costing(grant.account, key))
     return sum(cost for at_ms, cost in costs if start_ms <= at_ms < end_ms)
 
 
@@ -55,8 +67,9 @@ def costing(account: Account, key: str) -> list[Limit]:
 def allowed(grants: Sequence[Given], account: Account, now_ms: int) -> bool:
     """Say by definition whether a call keeps every limit.
 
-    Another worker's clock may be ahead, so that calls later than *now_ms* are written: the call may leave at any
-    time between, and no window with such a time in it may be overdrawn.
+    Of calls that are not settled it is not known when they left, and another worker's clock may be ahead, so that
+    calls later than *now_ms* are written: this one may leave at any time between, and no window with such a time in
+    it may be overdrawn.
     """
     for limit in account.limits:
         key = limit_key(account, limit)
@@ -67,23 +80,43 @@ def allowed(grants: Sequence[Given], account: Account, now_ms: int) -> bool:
 
 def earliest(grants: Sequence[Given], account: Account, now_ms: int) -> int:
     """Find the first time from *now_ms* on at which a call is allowed; that is now, or when a window lets go."""
-    ends = {grant.at_ms + guarded_ms(limit) for grant in grants for limit in account.limits}
+    windows = {limit_key(account, limit): guarded_ms(limit) for limit in account.limits}
+    ends = {at + windows[key] for grant in grants for key, at in grant.at_ms.items() if key in windows}
     return next(at_ms for at_ms in sorted({now_ms, *ends}) if at_ms >= now_ms and allowed(grants, account, at_ms))
 
 
-def written_ms(grants: Sequence[Given], account: Account, now_ms: int) -> int:
-    """Say for when a call that is allowed now is written down: no earlier than what it shares a window with."""
-    shared = [
-        grant.at_ms for limit in account.limits for grant in grants if costing(grant.account, limit_key(account, limit))
-    ]
-    return max([now_ms, *shared])
+def written(grants: Sequence[Given], account: Account, now_ms: int) -> dict[str, int]:
+    """Say for when a call that is allowed now is written down: for as late as it may leave, and in no window earlier
+    than another."""
+    found = {}
+    for limit in account.limits:
+        key = limit_key(account, limit)
+        shared = [grant.at_ms[key] for grant in grants if key in grant.at_ms]
+        found[key] = max([now_ms + late_ms(limit), *shared])
+    return found
+
+
+def settle(lanes: Lanes, grant: Given, after_ms: int) -> None:
+    """Settle a call that left *after_ms* after its permission."""
+    lanes.settle(grant.claim, sent_ms=grant.claim.permitted_ms + after_ms)
+    for limit in grant.account.limits:
+        grant.at_ms[limit_key(grant.account, limit)] -= max(0, late_ms(limit) - after_ms)
 
 
 def no_window_is_overdrawn(grants: Sequence[Given], account: Account) -> None:
     for limit in account.limits:
         key = limit_key(account, limit)
-        for start_ms in {grant.at_ms for grant in grants}:
+        for start_ms in {grant.at_ms[key] for grant in grants if key in grant.at_ms}:
             assert used(grants, key, start_ms, start_ms + guarded_ms(limit)) <= limit.units
+
+
+def is_as_written(lanes: Lanes, grants: Sequence[Given], account: Account) -> None:
+    for limit in account.limits:
+        key = limit_key(account, limit)
+        times = [int(text) for text in lanes.redis.lrange(key, 0, -1)]
+        wanted = [grant.at_ms[key] for grant in grants for _ in range(limit.cost) if key in grant.at_ms]
+        assert times == sorted(wanted, reverse=True)[: len(times)]
+        assert len(times) >= min(len(wanted), 2 * limit.units)
 
 
 def lanes_for(lanes: Lanes, account: Account) -> Account:
@@ -93,10 +126,10 @@ def lanes_for(lanes: Lanes, account: Account) -> Account:
     return lanes.account
 
 
-def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Sequence[tuple[int, int, int]]) -> None:
+def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Sequence[Step]) -> None:
     """Claim after each step, for one account or the other, by a clock that is ahead; and compare."""
     given: list[Given] = []
-    for step_ms, which, ahead_ms in steps:
+    for step_ms, which, ahead_ms, after_ms in steps:
         lanes.clock.ms += step_ms
         lanes.account = account = accounts[which % len(accounts)]
         here_ms = lanes.now_ms + ahead_ms
@@ -105,24 +138,24 @@ def follows_the_definition(lanes: Lanes, accounts: Sequence[Account], steps: Seq
             assert lanes.store.claim(account.name, 1, here_ms) == Grant((), Wait(Why.LIMIT, expected_ms))
             lanes.clock.ms += expected_ms - here_ms
         (claim,) = lanes.store.claim(account.name, 1, expected_ms).claims
-        assert claim.permitted_ms == written_ms(given, account, expected_ms)
-        given.append(Given(claim.permitted_ms, account))
-        for limit in account.limits:
-            times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
-            assert times == sorted(times, reverse=True)
+        assert claim.permitted_ms == expected_ms
+        given.append(Given(claim, account, written(given, account, expected_ms)))
+        is_as_written(lanes, given, account)
+        if after_ms is not None:
+            settle(lanes, given[-1], after_ms)
+            is_as_written(lanes, given, account)
     for account in accounts:
         no_window_is_overdrawn(given, account)
 
 
 ahead_ms = st.sampled_from([0, 0, 1, GUARD_MS, 3 * LONG_MS]) | st.integers(0, 2_000)
-many_steps = st.lists(st.tuples(steps_ms, st.integers(0, 1), ahead_ms), max_size=25)
+after_ms = st.none() | st.integers(0, LATEST_MS + 10)
+many_steps = st.lists(st.tuples(steps_ms, st.integers(0, 1), ahead_ms, after_ms), max_size=25)
 
 
 @share(0.25)
 @given(several_limits, many_steps)
-def test_it_grants_what_the_definition_grants_and_says_exactly_when(
-    some: list[Limit], steps: list[tuple[int, int, int]]
-) -> None:
+def test_it_grants_what_the_definition_grants_and_says_exactly_when(some: list[Limit], steps: list[Step]) -> None:
     lanes = Lanes(fake_redis())
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=tuple(some))))
 
@@ -131,9 +164,7 @@ def test_it_grants_what_the_definition_grants_and_says_exactly_when(
 
 @share(0.15)
 @given(several_limits, many_steps)
-def test_accounts_share_the_windows_of_their_ip_and_no_others(
-    some: list[Limit], steps: list[tuple[int, int, int]]
-) -> None:
+def test_accounts_share_the_windows_of_their_ip_and_no_others(some: list[Limit], steps: list[Step]) -> None:
     lanes = Lanes(fake_redis())
     venue = replace(PLAIN, limits=tuple(some))
     accounts = [lanes_for(lanes, account_of(venue, name)) for name in ("one", "other")]
@@ -147,7 +178,7 @@ def test_a_real_server_grants_the_same(redis_client: object) -> None:
 
     @share(1.5)
     @given(several_limits, many_steps)
-    def same(some: list[Limit], steps: list[tuple[int, int, int]]) -> None:
+    def same(some: list[Limit], steps: list[Step]) -> None:
         lanes.redis.flushall()
         lanes.clock.ms = START_MS
         venue = replace(PLAIN, limits=tuple(some))
@@ -184,7 +215,7 @@ def lanes(request: pytest.FixtureRequest) -> Lanes:
 def test_a_call_that_one_limit_refuses_takes_nothing_from_the_others(lanes: Lanes) -> None:
     wide, narrow = Limit("wide", Scope.KEY, 2, 2 * LONG_MS), Limit("narrow", Scope.KEY, 1, LONG_MS)
     account = lanes_for(lanes, account_of(replace(PLAIN, limits=(wide, narrow))))
-    after_ms = lanes.claim().permitted_ms + guarded_ms(narrow)
+    after_ms = held_until_ms(lanes.claim(), narrow)
     for _ in range(5):
         assert lanes.wait() == Wait(Why.LIMIT, after_ms)
 
@@ -211,14 +242,14 @@ def test_a_limiter_keeps_no_more_than_two_windows_and_forgets_them(lanes: Lanes)
 
     key = limit_key(account, limit)
     assert lanes.redis.llen(key) == 6
-    assert LONG_MS < lanes.redis.pttl(key) <= 2 * guarded_ms(limit)
+    assert LONG_MS < lanes.redis.pttl(key) <= 2 * guarded_ms(limit) + late_ms(limit)
 
 
 def test_a_call_that_is_written_for_later_is_remembered_for_longer(lanes: Lanes) -> None:
-    """Another worker, whose clock is ahead, has written a call in a long window of their IP."""
-    ahead_ms = 500
-    long, short = Limit("weight", Scope.IP, 10, 30_000), Limit("calls", Scope.KEY, 10, 100)
-    other, own = account_of(PLAIN, "other", limits=(long,)), account_of(PLAIN, limits=(long, short))
+    """Another worker, whose clock is ahead, has written a call in a window of their IP."""
+    ahead_ms = 5_000
+    limit = Limit("weight", Scope.IP, 10, 1_000)
+    other, own = account_of(PLAIN, "other", limits=(limit,)), account_of(PLAIN, limits=(limit,))
     lanes.use(other)
     lanes.put("a", "x")
     assert lanes.store.claim("other", 1, lanes.now_ms + ahead_ms).claims
@@ -228,8 +259,41 @@ def test_a_call_that_is_written_for_later_is_remembered_for_longer(lanes: Lanes)
 
     lanes.claim()
 
-    lasts_ms = int(lanes.redis.pexpiretime(limit_key(own, short))) - (seconds * 1000 + micros // 1000)
-    assert lasts_ms >= ahead_ms + guarded_ms(short)
+    lasts_ms = int(lanes.redis.pexpiretime(limit_key(own, limit))) - (seconds * 1000 + micros // 1000)
+    assert lasts_ms >= ahead_ms + guarded_ms(limit)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_call_counts_from_when_it_left_once_that_is_known(lanes: Lanes, others: int) -> None:
+    limit = Limit("weight", Scope.KEY, 10, LONG_MS, cost=2)
+    account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))))
+    claims = [lanes.claim() for _ in range(1 + others)]
+    latest_ms = START_MS + late_ms(limit)
+    lanes.clock.ms += 200
+
+    assert lanes.settle(claims[0], sent_ms=START_MS + 7).held
+
+    times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
+    assert times == [latest_ms] * 2 * others + [START_MS + 7] * 2
+    assert lanes.redis.pttl(limit_key(account, limit)) > LONG_MS
+
+
+@pytest.mark.parametrize("change", ["not sent", "seized", "forgotten", "sent at the last moment"])
+def test_a_call_counts_for_as_late_as_it_may_have_left_where_that_is_not_known(lanes: Lanes, change: str) -> None:
+    limit = Limit("weight", Scope.KEY, 10, LONG_MS)
+    account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))))
+    key, claim = limit_key(account, limit), lanes.claim()
+    latest_ms = START_MS + late_ms(limit)
+    lanes.clock.ms += 200
+    if change == "seized":
+        lanes.kill("w1")
+        assert lanes.worker("w2").seize(claim.chunk_id, lanes.now_ms) is not None
+    if change == "forgotten":
+        lanes.redis.delete(key)
+
+    lanes.settle(claim, sent_ms={"not sent": 0, "sent at the last moment": latest_ms + 3}.get(change, START_MS + 1))
+
+    assert lanes.redis.lrange(key, 0, -1) == ([] if change == "forgotten" else [str(latest_ms)])
 
 
 def test_a_key_is_named_without_telling_it() -> None:

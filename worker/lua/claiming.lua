@@ -2,12 +2,12 @@
 -- grants(at) takes the most urgent work of an account, each with the permission to send one call for it now.
 -- ARGV from at:  1 account   2 now, ms   3 holder ('worker#number')   4 most to take   5 max calls in flight
 --                6 share of a clean-up, thousandths   7 number of pauses, then for each: key
---                then number of limits, then for each: key, units in the window, window in ms, units of a cancel
---                then number of cancel-alls, then for each: number of its limits, then for each: key, units, window in ms,
---                units of this call
+--                then number of limits, then for each: key, units in the window, window in ms, units of a cancel, and
+--                how much later than its permission the call may leave as far as this limit goes, in ms
+--                then number of cancel-alls, then for each: number of its limits, then for each: the same of this call
 --                then number of queries, then for each: id kinds ('order_id,'), namespace or '', most orders,
 --                from how many orders on a listing goes first (0: never), the same for orders of one symbol,
---                number of its limits, then for each: key, units, window in ms, units of this query
+--                number of its limits, then for each: the same of this query
 -- Gives {why, ms, claim, claim, …}: why and until when nothing more can be claimed than these claims
 --   'idle'    nothing more is ready; the next at ms, or -1
 --   'paused'  the account, or all behind its IP or key, waits until ms
@@ -15,8 +15,7 @@
 --   'limit'   a limit allows the next call at ms
 --   'more'    as many as were asked for
 -- A claim is {kind, id, batch, token, attempt, deadline ms, permission ms, deaths, prove, more, and for each order
--- its place, order, standing or '', namespace, '!', '~' or ''}.  Its call counts from its permission on, so it may leave
--- until then, and a part of the guard later.
+-- its place, order, standing or '', namespace, '!', '~' or ''}.
 --   kind 'send': cancel now; the attempt is noted and its permission taken; more: by which of the venue's cancel-alls,
 --                from 0, or '' if by ids
 --   kind 'query': ask now how these orders stand; the permission is taken; more: which query, from 0
@@ -34,9 +33,9 @@ local LISTING_MS = 200 -- how soon those look again that wait for the end of ano
 
 -- Windows of limits: when a call is allowed, and taking the permission for it.
 local function read_limits(at)
-  local limits, first, behind = {}, counted(at, 4)
-  for i = first, behind - 1, 4 do
-    limits[#limits + 1] = { ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]) }
+  local limits, first, behind = {}, counted(at, 5)
+  for i = first, behind - 1, 5 do
+    limits[#limits + 1] = { ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]) }
   end
   return limits, behind
 end
@@ -70,21 +69,20 @@ local function allowed_at(limits, priority, share, awaited, now)
   return when
 end
 
--- Takes one permission and gives the time that it is written down for.  It is never before what is written: clocks of
--- workers disagree, and the list is sorted.  Gives also what it was taken of, for who gives it back: 'key units' in lines.
+-- Takes one permission: in each window it is written down for the latest time at which its call may leave, until it is
+-- settled when it left.  Never before what is written: clocks of workers disagree, and the list is sorted.
+-- Gives what it was taken of: 'key units latest slack' in lines.
 local function permit(limits, now)
-  local when, spent = now, {}
+  local spent = {}
   for _, limit in ipairs(limits) do
-    local newest = redis.call('LINDEX', limit[1], 0)
-    if newest and tonumber(newest) > when then when = tonumber(newest) end
-  end
-  for _, limit in ipairs(limits) do
-    for _ = 1, limit[4] do redis.call('LPUSH', limit[1], text(when)) end
+    local latest, newest = now + limit[5], redis.call('LINDEX', limit[1], 0)
+    if newest and tonumber(newest) > latest then latest = tonumber(newest) end
+    for _ = 1, limit[4] do redis.call('LPUSH', limit[1], text(latest)) end
     redis.call('LTRIM', limit[1], 0, 2 * limit[2] - 1) -- more than can be in a window: note_usage() looks back
-    redis.call('PEXPIRE', limit[1], limit[3] * 2 + when - now)
-    spent[#spent + 1] = limit[1] .. ' ' .. limit[4]
+    redis.call('PEXPIRE', limit[1], limit[3] * 2 + latest - now)
+    spent[#spent + 1] = table.concat({ limit[1], limit[4], text(latest), limit[5] }, ' ')
   end
-  return when, table.concat(spent, '\n')
+  return table.concat(spent, '\n')
 end
 
 -- Until when the longest of the pauses lasts, whether one is to end with a trial, and the index behind them.
@@ -233,7 +231,7 @@ local function claim_cancels(a, id, lane, priority, now)
     end
   end
   local kind = live == 0 and 'moot' or deadline <= now and 'late' or 'send'
-  local permission, spent = now, nil
+  local spent
   if kind == 'send' then
     if #free == 0 then
       park(id, lane, batch_id, held, now)
@@ -252,12 +250,12 @@ local function claim_cancels(a, id, lane, priority, now)
       park(part, lane, batch_id, held, now)
       redis.call('HSET', chunk, 'places', table.concat(mine, ','))
     end
-    permission, spent = permit(limits, now)
+    spent = permit(limits, now)
     set_running(batch_id)
     redis.call('HINCRBY', chunk, 'attempts', 1)
   end
   redis.call('ZREM', lane, id)
-  local taken = take(id, kind, account, a.holder, now, permission, spent)
+  local taken = take(id, kind, account, a.holder, now, now, spent)
   local spaces = spaces_of(batch_id, places)
   if kind ~= 'send' then
     follow(id, batch_id, held)
@@ -353,7 +351,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
       chosen[#chosen + 1] = i
     end
   end
-  local kind, permission, spent = 'moot', now, nil
+  local kind, spent = 'moot', nil
   if #gone == 0 and #alike > 0 and alike[1] == chosen[1] then
     local of_symbol = a.symbols == '1' and query.lists_symbol_from > 0 and #alike >= query.lists_symbol_from
     if of_symbol or (query.lists_from > 0 and #many >= query.lists_from) then
@@ -373,7 +371,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
   else
     local when = allowed_at(query.limits, priority, a.share, a.awaited, now)
     if when > now then return nil, when end
-    kind, permission, spent = 'query', permit(query.limits, now)
+    kind, spent = 'query', permit(query.limits, now)
   end
   local id, own, members, attempts = new_part(batch_id), {}, {}, 0
   for _, i in ipairs(chosen) do
@@ -386,7 +384,7 @@ local function claim_proof(a, batch_id, lane, priority, now)
   redis.call('HSET', chunk, 'batch', batch_id, 'account', account, 'priority', priority, 'places',
     table.concat(own, ','), 'deadline_ms', b[1], 'attempts', attempts) -- goes on where they are canceled again
   redis.call('EXPIRE', chunk, redis.call('TTL', batch))
-  local taken = take(id, kind, account, a.holder, now, permission, spent)
+  local taken = take(id, kind, account, a.holder, now, now, spent)
   if kind == 'query' then taken[10] = query.number end
   if kind == 'list' then
     redis.call('HSET', batch, 'listing:' .. account, id)

@@ -3,8 +3,8 @@
 -- ARGV  1 account   2 now, ms   3 priority   4 share of a clean-up, thousandths   5 max calls in flight
 --       6 chunk that the work is of, or ''   7 its token: if that is the newest, the chunk is held for no time yet
 --       8 number of pauses, then for each: key
---       then number of limits, then for each: key, units in the window, window in ms, units of this call
--- Gives {1, permission ms}, or {0, ms from which it is worth asking again}.
+--       then number of limits, then for each: as for grants()
+-- Gives {1, now}, or {0, ms from which it is worth asking again}.
 even_if_full()
 local YIELD_MS = 10
 local account, now, priority = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -26,4 +26,5 @@ local when = allowed_at(limits, priority, tonumber(ARGV[4]), {}, now)
 if when > now then return { 0, when } end
 local batch = c[1] and P .. 'batch:' .. c[1]
 if batch and redis.call('EXISTS', batch) == 1 then redis.call('HINCRBY', batch, 'calls', 1) end
-return { 1, (permit(limits, now)) }
+permit(limits, now)
+return { 1, now }

@@ -34,6 +34,28 @@ local function note_usage(key, units, window, left, sent)
   redis.call('PEXPIRE', key, window * 2 + entry - sent)
 end
 
+-- Write a permission down for when its call left, *elapsed* ms after it was given; until now it stood there for the
+-- latest time at which that might be.
+local LOOKED_AT = 100 -- entries of a window; one that belongs behind them stays where it is
+local function correct(spent, elapsed)
+  for key, units, latest, slack in string.gmatch(spent, '([^\n]+) (%d+) (%d+) (%d+)') do
+    local left = tonumber(latest) - math.max(0, tonumber(slack) - elapsed)
+    local entries, before = redis.call('LRANGE', key, 0, LOOKED_AT - 1), nil
+    for _, entry in ipairs(entries) do
+      if tonumber(entry) <= left then
+        before = entry
+        break
+      end
+    end
+    if left < tonumber(latest) and #entries > 0 and (before or #entries < LOOKED_AT) then
+      for _ = 1, units do
+        if before then redis.call('LINSERT', key, 'BEFORE', before, text(left)) else redis.call('RPUSH', key, text(left)) end
+      end
+      redis.call('LREM', key, units, latest)
+    end
+  end
+end
+
 -- Fold what was learned of an order into the batches that waited for it.
 local function tell_followers(id, account, learned)
   for _, follower in ipairs(redis.call('LRANGE', P .. 'followers:' .. id, 0, -1)) do
@@ -87,15 +109,18 @@ local function settled(at)
     if sort == 'trouble' then redis.call('HDEL', well, 'strikes', 'sort') end
     if trial or failures then redis.call('HDEL', well, 'trial', 'failures') end
   end
+  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep', 'all',
+    'permission', 'spent')
+  local ours = c[1] == token and redis.call('ZSCORE', P .. 'flights:' .. account, id)
+  local sent = tonumber(ARGV[at + 6])
+  if ours and sent > 0 and c[9] then correct(c[9], math.max(0, sent - tonumber(c[8]))) end
   for i = usages_at, behind - 1, 4 do
-    note_usage(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[at + 6]))
+    note_usage(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), sent)
   end
   if redis.call('EXISTS', batch) == 0 then
     drop(id, account)
     return 0, 0, behind
   end
-  local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep', 'all')
-  local ours = c[1] == token and redis.call('ZSCORE', P .. 'flights:' .. account, id)
   local told = siblings - 1
   if not ours and redis.call('HEXISTS', batch, 'select') == 1 then
     told = outcomes - 1 -- after a Redis that has lost its last second a place of a sweep may be another order's
