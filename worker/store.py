@@ -15,6 +15,7 @@ from connectors.calls import Limit, Scope, Usage
 from connectors.orders import IdKind, OrderRef
 from tasks import keys
 from tasks.batch import PRIORITIES, Account, Accounts, Batch, Plan, Priority, read_selection
+from tasks.client import HEARTBEAT_MS
 from tasks.fold import Standing
 from tasks.ports import Claim, ClaimKind, Grant, Group, Pause, Permission, Settled, Settlement, Sought, Tally, Wait, Why
 from tasks.proof import lists_from
@@ -261,7 +262,7 @@ class RedisStore:
 
         A chunk that is forgotten is dropped from the lanes of *account*.
         """
-        args = [chunk_id, now_ms, self._holder(), LONGEST_CALL_MS, account, SETTLING_MS]
+        args = [chunk_id, now_ms, self._holder(), LONGEST_CALL_MS, account, SETTLING_MS, HEARTBEAT_MS]
         answer = self._seize(keys=[keys.PREFIX], args=args)
         return _claim(answer[0], answer[1 : HEAD + 1], answer[HEAD + 1 :]) if answer else None
 

@@ -11,7 +11,7 @@ from connectors.calls import Limit, RefusalKind
 from connectors.outcomes import VERDICTS, Status, Verdict
 from tasks import keys
 from tasks.batch import EVERY_ACCOUNT, PRIORITIES, Account, Priority
-from tasks.client import Client, script
+from tasks.client import HEARTBEAT_MS, Client, script
 from tasks.drain import DEADLY
 from tasks.fold import GONE, Standing
 from tasks.plan import plan
@@ -415,6 +415,9 @@ class Checks:
             longest_ms = SETTLING_MS if before.seized else LONGEST_CALL_MS
             if alive and now_ms < before.since_ms + longest_ms - 3_000:
                 self.fault(f"{chunk} is seized from {holder}, which is alive")
+            # Who was stopped and goes on may send what it claims though its heart has not beaten yet.
+            if world.weather.strict and not before.seized and args[1] < before.permission_ms + HEARTBEAT_MS:
+                self.fault(f"{chunk} is seized {args[1] - before.permission_ms} ms after the permission of {holder}")
         grant = Granted(
             chunk, batch, account, int(token), kind, args[1], permission, tuple(found[11::4]), args[2], deaths, True
         )

@@ -158,6 +158,7 @@ BUGS: Final = (
     Bug("what a dead worker held leaves no trace", patches=((watch_module, "leftover", _end_of_the_lost),)),
     Bug("a dead worker keeps its chunks", {"seize": (("[^#]*')) == 1", "[^#]*')) >= 0"),)}),
     Bug("a living worker's chunks are taken", {"seize": (("[^#]*')) == 1", "[^#]*')) == 2"),)}),
+    Bug("a permission is no sign of life", {"seize": (("tonumber(ARGV[7]) > now", "0 > now"),)}),
     Bug(
         "no note before sending",
         {"claiming": (("redis.call('HINCRBY', chunk, 'attempts', 1)", "local _ = chunk"),)},

@@ -16,7 +16,7 @@ from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Outcome, Status
 from tasks import keys
 from tasks.batch import Account, Accounts, Batch, Order, Priority
-from tasks.client import Client, script
+from tasks.client import HEARTBEAT_MS, Client, script
 from tasks.fold import Standing
 from tasks.plan import plan
 from tasks.ports import Claim, Grant, Part, Pause, Settled, Settlement, Wait
@@ -115,7 +115,13 @@ class Lanes:
         )
 
     def kill(self, name: str) -> None:
+        """Have a worker be gone for as long as it takes to be noticed."""
         self.redis.delete(keys.worker(name))
+        for account in self.accounts:
+            held: Any = self.redis.zrange(keys.flights(account), 0, -1)
+            for chunk_id in held:
+                if str(self.redis.hget(keys.chunk(chunk_id), "holder")).startswith(f"{name}#"):
+                    self.redis.zincrby(keys.flights(account), -HEARTBEAT_MS, chunk_id)
 
     def accept(self, batch: Batch) -> str:
         assert batch.batch_id

@@ -4,6 +4,7 @@ import pytest
 
 from connectors.calls import Limit, Scope
 from tasks import keys
+from tasks.client import HEARTBEAT_MS
 from tasks.drain import leftover
 from tasks.ports import ClaimKind, Settled, Wait, Why
 from tests.fakes import START_MS, refs
@@ -108,6 +109,32 @@ def test_a_dead_workers_chunk_is_seized_and_may_have_been_sent(lanes: Lanes) -> 
     other.settle(seized, leftover(seized, (), START_MS), START_MS)
     assert lanes.statuses("b") == ["unknown"]
     assert lanes.client.report("b")["calls"] == 1
+
+
+def test_who_was_stopped_and_claims_before_its_heart_beats_is_no_dead_worker(lanes: Lanes) -> None:
+    """Its call may be about to leave: whoever took the chunk now would send the same cancel beside it."""
+    lanes.put("b", "a")
+    lanes.redis.delete(keys.worker("w1"))
+    claim = lanes.claim()
+    other = lanes.worker("w2")
+
+    assert other.seize(claim.chunk_id, START_MS) is None
+    assert other.seize(claim.chunk_id, START_MS + HEARTBEAT_MS - 1) is None
+    assert other.seize(claim.chunk_id, START_MS + HEARTBEAT_MS) is not None
+
+
+def test_a_permission_for_a_time_to_come_is_a_sign_of_life_until_then(lanes: Lanes) -> None:
+    lanes.put("b", "a")
+    lanes.put("c", "b")
+    ahead_ms = START_MS + 300
+    (first,) = lanes.store.claim("main", 1, ahead_ms).claims
+    lanes.redis.delete(keys.worker("w1"))
+    claim = lanes.claim()
+    other = lanes.worker("w2")
+
+    assert claim.permitted_ms == first.permitted_ms == ahead_ms
+    assert other.seize(claim.chunk_id, ahead_ms + HEARTBEAT_MS - 1) is None
+    assert other.seize(claim.chunk_id, ahead_ms + HEARTBEAT_MS) is not None
 
 
 def test_what_was_seized_from_a_dead_worker_can_be_seized_again(lanes: Lanes) -> None:

@@ -1,7 +1,7 @@
 -- Take one chunk out of its lane, or out of the hands of a worker that is gone, so that it can be settled.
 -- KEYS  1 prefix
 -- ARGV  1 chunk id   2 now, ms   3 holder ('worker#number')   4 longest time a call may take, ms   5 account
---       6 longest time to settle what was seized, ms
+--       6 longest time to settle what was seized, ms   7 for how long a sign of life counts, ms
 -- Gives {} if the chunk is settled, has time left in its lane or is in the hands of a living worker, else:
 --   {account, and what a claim of grants() has}
 --   kind 'idle': it waited in its lane; kind 'sweep': it is a sweep; else what its last holder had claimed it for
@@ -22,7 +22,9 @@ if redis.call('ZSCORE', lane, id) then
   redis.call('ZREM', lane, id)
 else
   local since = tonumber(redis.call('ZSCORE', flights, id) or '0')
-  local alive = c[7] and redis.call('EXISTS', P .. 'worker:' .. string.match(c[7], '^[^#]*')) == 1
+  -- A permission is a sign of life as a heartbeat is: who was stopped and goes on may claim, and send, before its heart beats.
+  local alive = since + tonumber(ARGV[7]) > now
+    or c[7] and redis.call('EXISTS', P .. 'worker:' .. string.match(c[7], '^[^#]*')) == 1
   -- Whoever has seized it sends nothing: nobody waits for that as long as for a call, and it does not count as a death.
   if since == 0 or (alive and since + tonumber(ARGV[c[12] and 6 or 4]) > now) then return {} end
   kind = c[8]
