@@ -82,20 +82,19 @@ class Intake:
 
     def _take(self, entries: list[tuple[str, dict[str, str]]]) -> None:
         for entry_id, fields in entries:
+            batch_id = ""
             try:
-                self.take(entry_id, (fields or {}).get("batch"))
+                batch_id = self.take(entry_id, (fields or {}).get("batch"))
             except DocumentRefused as error:
                 self.log.warning("batch.refused", batch=error.batch_id, entry=entry_id, errors=list(error.errors[:5]))
             except redis.ResponseError as error:  # Redis is full, say: the entry stays, and those behind it are read
                 self.log.warning("batch.not_written", entry=entry_id, error=str(error))
                 continue
-            pipe = self.client.redis.pipeline()
-            pipe.xack(keys.INBOX, keys.INBOX_GROUP, entry_id)
-            pipe.xdel(keys.INBOX, entry_id)
-            pipe.execute()
+            if not self.store.acknowledge(keys.INBOX_GROUP, entry_id, batch_id):
+                self.log.warning("batch.lost", batch=batch_id, entry=entry_id)  # by Redis; the entry is taken again
 
-    def take(self, entry_id: str, raw: str | None) -> None:
-        """Plan one document.  Raises DocumentRefused after recording why."""
+    def take(self, entry_id: str, raw: str | None) -> str:
+        """Plan one document; gives its batch's id.  Raises DocumentRefused after recording why."""
         try:
             batch = load_batch(_document(raw), self.accounts.keys())
             batch_id = batch.batch_id or f"inbox-{entry_id}"
@@ -112,6 +111,7 @@ class Intake:
             refused = DocumentRefused([f"ripcord failed on this document: {type(error).__name__}"], batch_id)
             self.client.record_refusal(refused, batch.digest)
             raise refused from None
+        return batch_id
 
     def _plan(self, batch_id: str, batch: Batch) -> None:
         known: Any = self.client.redis.hmget(keys.batch(batch_id), ["submitted_ms", "planned"])

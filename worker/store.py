@@ -50,6 +50,7 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs besid
     "abandon": (),
     "pause": (),
     "resume": (),
+    "acknowledge": (),
     "readers": (),
 }
 
@@ -104,6 +105,7 @@ class RedisStore:
     _abandon: Any
     _pause: Any
     _resume: Any
+    _acknowledge: Any
     _readers: Any
 
     def publish(self) -> None:
@@ -411,6 +413,10 @@ class RedisStore:
         """Give up reading back for a late batch: how many orders, and whether that ended it just now."""
         given_up, ended = self._expire(keys=[keys.PREFIX], args=[batch_id, now_ms, KEEP_EVENTS])
         return int(given_up), bool(ended)
+
+    def acknowledge(self, group: str, entry_id: str, batch_id: str) -> bool:
+        """Remove an entry of the inbox whose batch is planned, or that was refused ('').  False: take it again."""
+        return bool(self._acknowledge(keys=[keys.PREFIX], args=[group, entry_id, batch_id]))
 
     def forget_readers(self, group: str, silent_ms: int) -> int:
         """Remove the inbox's readers of workers that are gone and have said nothing for so long; gives how many."""

@@ -101,9 +101,6 @@ class Connection:
     def xrange(self, key: str) -> list[tuple[str, dict[str, str]]]:
         return [(entry, pairs(flat)) for entry, flat in self._do("XRANGE", key, "-", "+")]
 
-    def xdel(self, key: str, entry: str) -> Any:
-        return self._do("XDEL", key, entry)
-
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:

@@ -354,6 +354,10 @@ function commands.XRANGE(key)
   return value and value.map or {}
 end
 
+function commands.XACK()
+  return 0 -- its entries are read without a group
+end
+
 function commands.XDEL(key, id)
   local value, gone = get(key), 0
   for i = #(value and value.map or {}), 1, -1 do

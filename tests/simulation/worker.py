@@ -194,7 +194,7 @@ class Worker:
                     batch = self.world.batches[batch_id]
                     self.intake.client.accept(batch, batch_id, "", entry)
                     self.intake._plan(batch_id, batch)
-                    connection.xdel(keys.INBOX, entry)
+                    self.store.acknowledge(keys.INBOX_GROUP, entry, batch_id)
                     connection.hdel(OWNERS, entry)
             except (redis.RedisError, RipcordError):
                 continue

@@ -110,7 +110,8 @@ class World:
         found = self.redis.script(text, keys_, args)
         thread = self.scheduler.current
         if thread is not None and (self.digesting or self.tell is not None):
-            self.trace(thread.process.name, f"{name} {' '.join(map(str, args[:4]))} -> {found}")
+            told = args[2:] if name == "acknowledge" else args[:4]  # an entry's id is the server's own
+            self.trace(thread.process.name, f"{name} {' '.join(map(str, told))} -> {found}")
         self.checks.after_script(name, args, found)
         return found
 

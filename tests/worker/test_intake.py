@@ -382,6 +382,32 @@ def test_an_entry_that_redis_lost_us_is_taken_again(office: Office, monkeypatch:
     assert office.lanes.statuses("b") == ["pending"] * 3
 
 
+@pytest.mark.parametrize("lost", ["its plan", "the batch"])
+def test_an_entry_whose_batch_redis_has_lost_since_is_taken_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """As a Redis that restarts without its last second does, between the plan and the end of its entry."""
+    monkeypatch.setattr(intake_module, "ABANDONED_MS", 0)
+    write = office.intake.store.enqueue
+
+    def write_and_lose(batch_id: str, *args: object, **named: object) -> None:
+        if lost == "the batch":
+            office.lanes.redis.delete(keys.batch(batch_id))
+
+    office.intake.store.enqueue = write_and_lose  # type: ignore[method-assign]
+    office.post(DOCUMENT)
+    office.intake.step()
+    assert office.waiting() == 1
+    assert office.log.named("batch.lost")[0]["batch"] == "b"
+    office.intake.store.enqueue = write  # type: ignore[method-assign]
+
+    office.intake.step()
+
+    assert office.waiting() == 0
+    assert office.lanes.statuses("b") == ["pending"] * 3
+    office.lanes.sound()
+
+
 def test_a_fault_of_ours_costs_one_document(office: Office) -> None:
     def breaks(order: object) -> str:
         raise ZeroDivisionError
