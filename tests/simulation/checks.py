@@ -59,7 +59,6 @@ class Granted:
 class Round:
     """One listing of a sweep: when it was made, by the true clock, and what it showed that matches."""
 
-    token: int
     from_ms: int
     to_ms: int
     found: int = 0
@@ -89,7 +88,8 @@ class Checks:
     best: dict[tuple[str, str], int] = field(default_factory=dict)  # strength of what was learned of an order
     open_reads: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     canceled: dict[tuple[str, str, str], Call] = field(default_factory=dict)  # the last cancel of a batch's order
-    rounds: dict[str, list[Round]] = field(default_factory=lambda: defaultdict(list))
+    listings: dict[tuple[str, int], Round] = field(default_factory=dict)  # of a sweep's chunk, by whose token
+    rounds: dict[str, list[Round]] = field(default_factory=lambda: defaultdict(list))  # those that were settled
     swept: set[tuple[str, str]] = field(default_factory=set)
     partial: set[tuple[str, int]] = field(default_factory=set)  # chunk and token of listings that may miss orders
     audited: int = 0
@@ -285,6 +285,9 @@ class Checks:
                 self._left_at(grant, args[6])
             if grant and grant.kind == "send" and grant.deaths >= DEADLY and len(grant.places) > 1 and parts == 1:
                 self.fault(f"{chunk} is not halved after {grant.deaths} deaths")
+            listing, rounds = self.listings.get((chunk, token)), self.rounds[chunk]
+            if listing and listing not in rounds:
+                rounds.append(listing)
             if args[10]:
                 self._swept_by(chunk, batch, account, token)
             if grant and grant.kind in {"query", "list"}:
@@ -365,12 +368,13 @@ class Checks:
         if (batch, account) in self.swept and world.lost_from_ms is None:
             self.fault(f"{account} is swept by {batch} a second time")
         self.swept.add((batch, account))
-        if not rounds or rounds[-1].token != token:
+        last = self.listings.get((chunk, token))
+        if last is None:
             self.fault(f"FALSE: {account} is swept by {batch} without a listing")
             return
         if (chunk, token) in self.partial:
             self.fault(f"{account} is swept by {batch}, and later pages may have missed orders")
-        last, lag_ms = rounds[-1], world.lag_ms
+        lag_ms = world.lag_ms
         for truth in self._covered(batch, account):
             moved = truth.fires_ms is not None and last.from_ms - lag_ms <= truth.fires_ms <= last.to_ms
             if not moved and truth.open_throughout(last.from_ms - lag_ms, last.to_ms):
@@ -559,12 +563,11 @@ class Checks:
         batch = self.world.batches[claim.batch_id]
         if claim.kind is not ClaimKind.SWEEP or batch.select is None:
             return
-        rounds = self.rounds[claim.chunk_id]
-        if not rounds or rounds[-1].token != claim.token:
-            rounds.append(Round(claim.token, now_ms, now_ms))
-        rounds[-1].to_ms = now_ms
+        # Who was stopped may list on beside the one that has its chunk by now: only the listing of who settles counts.
+        listing = self.listings.setdefault((claim.chunk_id, claim.token), Round(now_ms, now_ms))
+        listing.to_ms = now_ms
         covered = self._covered(claim.batch_id, account)
-        rounds[-1].found += sum(any(truth is one for one in covered) for truth in rows)
+        listing.found += sum(any(truth is one for one in covered) for truth in rows)
 
     def _forgotten(self, call: Call) -> bool:
         """Whether Redis has lost what was noted of a call, or what it taught."""
