@@ -116,8 +116,7 @@ class Watch:
                 self.ended(batch_id)
 
     def _seize(self, chunk_id: str, event: str, account: str = "") -> None:
-        # By a clock that is looked at now: tokens must grow, and Redis may have restarted since this round began.
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.now_ms()  # anew: this round may have begun long ago
         claim = self.store.seize(chunk_id, now_ms, account)
         if claim is None:
             return

@@ -40,6 +40,10 @@ local function remove(key, value, member)
   return 1
 end
 
+function commands.TIME()
+  return { s(math.floor(now_ms / 1000)), s(now_ms % 1000 * 1000) }
+end
+
 function commands.DEL(...)
   local gone = 0
   for _, key in ipairs({ ... }) do

@@ -165,7 +165,7 @@ BUGS: Final = (
     ),
     Bug("no use-by", patches=((Drain, "_call", _call_without_use_by),)),
     Bug("no fencing", {"settling": (("c[1] == token and ", ""),)}),
-    Bug("tokens begin anew after a lost second", {"lib": (("'0') + 1, now))", "'0') + 1, 0))"),)}),
+    Bug("tokens begin anew after a lost second", {"lib": (("'0') + 1, now[1] * 1000000 + now[2])", "'0') + 1, 0)"),)}),
     Bug("the last evidence wins", {"lib": (("not was or stronger(standing, was)", "true"),)}),
     Bug(
         "one call more than the limit",

@@ -14,6 +14,15 @@ local redis = { call = function(name, ...)
   return server.call(name, ...)
 end }
 """
+NOW = "simulation:now"  # what a script on the server has for a clock
+SIMULATED_TIME = f"""
+local expiring = redis
+local redis = {{ call = function(name, ...)
+  if name ~= 'TIME' then return expiring.call(name, ...) end
+  local now_ms = tonumber(expiring.call('GET', '{NOW}'))
+  return {{ math.floor(now_ms / 1000), now_ms % 1000 * 1000 }}
+end }}
+"""
 
 
 class Server:
@@ -72,8 +81,9 @@ class Server:
     def script(self, text: str, keys: Sequence[str], args: Sequence[object]) -> Any:
         """Run a script."""
         script = self._scripts.get(text) or self._scripts.setdefault(
-            text, self._redis.register_script(NOTHING_EXPIRES + text)
+            text, self._redis.register_script(NOTHING_EXPIRES + SIMULATED_TIME + text)
         )
+        self._redis.set(NOW, self._now_ms)
         return script(keys=keys, args=[str(arg) for arg in args])
 
     def snapshot(self) -> Any:

@@ -279,14 +279,17 @@ def test_what_had_no_permission_is_given_back_without_one(lanes: Lanes, kind: Cl
 # Tokens
 
 
+@pytest.mark.parametrize("later_ms", [1_000, -1])
 @pytest.mark.parametrize("token", [None, "7"])
-def test_a_token_grows_though_redis_has_lost_its_last_second(lanes: Lanes, token: str | None) -> None:
+def test_a_token_grows_though_redis_has_lost_its_last_second(lanes: Lanes, token: str | None, later_ms: int) -> None:
+    """Also for a command that was under way since before the restart."""
     lanes.put("b", *"abcd")
     stale = lanes.grant(3).claims
     lanes.redis.delete(keys.account("main"))
     if token is not None:
         lanes.redis.hset(keys.account("main"), "token", token)
-    lanes.clock.ms += 1_000
+    lanes.clock.ms += later_ms
+    lanes.put("c", *"efgh")
 
     assert lanes.claim().token > max(claim.token for claim in stale)
 

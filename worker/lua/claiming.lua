@@ -134,7 +134,7 @@ end
 
 -- Put a chunk into a holder's hands; *spent* is what its permission was taken of.
 local function take(id, kind, account, holder, now, permission, spent)
-  local chunk, token = P .. 'chunk:' .. id, next_token(account, now)
+  local chunk, token = P .. 'chunk:' .. id, next_token(account)
   redis.call('HDEL', chunk, 'seized')
   redis.call('ZADD', P .. 'flights:' .. account, text(math.max(now, permission)), id)
   redis.call('HSET', chunk, 'holder', holder, 'token', token, 'kind', kind, 'permission', text(permission),

@@ -125,10 +125,11 @@ local function finish(id, now, kept)
   return 1
 end
 
--- A number that grows with every claim of an account, also after a Redis that has lost its last second.
-local function next_token(account, now)
-  local key = P .. 'account:' .. account
-  local token = text(math.max(tonumber(redis.call('HGET', key, 'token') or '0') + 1, now))
+-- A number that grows with every claim of an account, also after a Redis that has lost its last second: by Redis' own
+-- clock, in microseconds, as a command may have been under way since before the restart.
+local function next_token(account)
+  local key, now = P .. 'account:' .. account, redis.call('TIME')
+  local token = text(math.max(tonumber(redis.call('HGET', key, 'token') or '0') + 1, now[1] * 1000000 + now[2]))
   redis.call('HSET', key, 'token', token)
   return token
 end

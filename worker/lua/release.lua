@@ -19,7 +19,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'flights:' .. account, 0, -1)) do
     else
       redis.call('ZADD', P .. 'lane:' .. account .. ':' .. c[3], now, id)
       -- The token is spent: whoever had it settles nothing any more.
-      redis.call('HSET', chunk, 'token', next_token(account, tonumber(now)))
+      redis.call('HSET', chunk, 'token', next_token(account))
     end
     if c[4] == 'send' then redis.call('HINCRBY', chunk, 'attempts', -1) end
     for limit, units, latest in string.gmatch(c[7] or '', '([^\n]+) (%d+) (%d+) %d+') do
