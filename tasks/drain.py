@@ -1,6 +1,6 @@
 """Work on one account's lane: claim, sign, call, read, settle, chunk after chunk."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from connectors.calls import Answer, Refusal, RefusalKind, Scope, Usage, refuse
@@ -10,7 +10,7 @@ from connectors.transport import MaybeSent, NotSent, Withheld
 from tasks.batch import Account
 from tasks.clock import Clock, VenueClock
 from tasks.fold import NEVER_TRIED, Standing
-from tasks.ports import Claim, ClaimKind, Grant, Line, Log, Next, Part, Pause, Settlement, Store, Wait, Why
+from tasks.ports import Claim, ClaimKind, Grant, Line, Log, Next, Part, Pause, Settlement, Store
 from tasks.proof import Proof, group, known_as, to_read
 from tasks.retry import STEPS, Step, Stop, pause_ms, stop_for
 from tasks.standings import all_of, read_standings, standing_of, standings_of, tried_again
@@ -53,32 +53,28 @@ class Drain:
         """What lists for this account."""
         return Sweeper(self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self._heed)
 
-    def work_on(self, claim: Claim, go_on: Callable[[], bool], built: Callable[[], None] = lambda: None) -> Wait:
-        """Carry out what *claim* permits and settle it, then what can be claimed next, for as long as *go_on*.
+    def work_on(self, claim: Claim, built: Callable[[], None] = lambda: None) -> Settlement | None:
+        """Carry out what *claim* permits; gives what there is to settle, or None if it was given back unsent.
 
-        *built* is called when a request is signed and about to be sent, or none is to be.  Gives what to wait for
-        before more can be claimed.
+        *built* is called when a request is signed and about to be sent, or none is to be.
         """
-        while True:
-            try:
-                settlement = self._carry_out(claim, built)
-            except Exception:
-                if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:  # the store was away: its heart beats, so nobody
-                    self.store.release(claim, self.clock.now_ms())  # else would take the chunk for a minute
-                raise
-            now_ms = self.clock.now_ms()
-            if settlement is None:
-                self.store.release(claim, now_ms)
-                return Wait(Why.WITHHELD)
-            if go_on():
-                settled, grant = self.store.turn(claim, settlement, now_ms)
-            else:
-                settled, grant = self.store.settle(claim, settlement, now_ms), Grant((), Wait(Why.MORE))
-            if settled.ended:
+        try:
+            settlement = self._carry_out(claim, built)
+        except Exception:
+            if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:  # the store was away: its heart beats, so nobody
+                self.store.release(claim, self.clock.now_ms())  # else would take the chunk for a minute
+            raise
+        if settlement is None:
+            self.store.release(claim, self.clock.now_ms())
+        return settlement
+
+    def settle(self, answers: Sequence[tuple[Claim, Settlement]], most: int) -> Grant:
+        """Settle what was carried out, and claim what goes next, at most *most* chunks."""
+        settled, grant = self.store.turn(self.account.name, answers, most, self.clock.now_ms())
+        for (claim, _), one in zip(answers, settled, strict=True):
+            if one.ended:
                 self._tell_end(claim.batch_id)
-            if not grant.claims:
-                return grant.wait
-            (claim,) = grant.claims
+        return grant
 
     def _tell_end(self, batch_id: str) -> None:
         try:

@@ -199,8 +199,10 @@ class Store(Protocol):
     def settle(self, claim: Claim, settlement: Settlement, now_ms: int) -> Settled:
         """Write what an attempt taught and give the chunk back, or its parts."""
 
-    def turn(self, claim: Claim, settlement: Settlement, now_ms: int) -> tuple[Settled, Grant]:
-        """Settle *claim* and claim the account's next chunk in one go."""
+    def turn(
+        self, account: str, answers: Sequence[tuple[Claim, Settlement]], most: int, now_ms: int
+    ) -> tuple[list[Settled], Grant]:
+        """Settle claims of *account* and take its next chunks, at most *most*, in one go."""
 
     def permit(self, claim: Claim, limits: tuple[Limit, ...], now_ms: int) -> Permission:
         """Take the permission for one call for work that is in hands, or say when it is worth asking again."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from connectors.registry import VENUES
 from connectors.transport import NotSent, Withheld, always
 from connectors.venue import Venue
 from tasks.batch import Account
+from tasks.drain import Drain
 from tasks.fold import GONE, Standing, fold
 from tasks.ports import Claim, ClaimKind, Grant, Pause, Settled, Settlement, Wait, Why
 
@@ -250,9 +251,12 @@ class FakeStore:
         self.left -= len(set(claim.places) - again)
         return Settled(held=True, ended=not self.waiting)
 
-    def turn(self, claim: Claim, settlement: Settlement, now_ms: int) -> tuple[Settled, Grant]:
+    def turn(
+        self, account: str, answers: Sequence[tuple[Claim, Settlement]], most: int, now_ms: int
+    ) -> tuple[list[Settled], Grant]:
         self.turns += 1
-        return self.settle(claim, settlement, now_ms), self.claim(claim.account, 1, now_ms)
+        settled = [self.settle(claim, settlement, now_ms) for claim, settlement in answers]
+        return settled, self.claim(account, most, now_ms)
 
     def release(self, claim: Claim, now_ms: int) -> None:
         self.released.append(claim)
@@ -274,3 +278,15 @@ class FakeStore:
     def statuses(self) -> list[str]:
         """Give what is known of each order, in their order."""
         return [self.known[p].status.value if p in self.known else "pending" for p in range(len(self.orders))]
+
+
+def work_on(drain: Drain, claim: Claim, *, go_on: bool = False) -> Wait:
+    """Carry out and settle *claim*, and what can be claimed behind it if *go_on*; gives what to wait for."""
+    while True:
+        settlement = drain.work_on(claim)
+        if settlement is None:
+            return Wait(Why.WITHHELD)
+        grant = drain.settle([(claim, settlement)], int(go_on))
+        if not grant.claims:
+            return grant.wait
+        (claim,) = grant.claims

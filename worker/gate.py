@@ -57,11 +57,6 @@ class Place:
     gate: Gate
     inside: bool = True
 
-    def enter(self) -> bool:
-        """Take a place for the next claim, if there is one."""
-        self.inside = self.gate.enter(1) == 1
-        return self.inside
-
     def leave(self) -> None:
         """Give the place back, unless that was done."""
         if self.inside:

@@ -135,16 +135,34 @@ class RedisStore:
         held, ended = self._settle(keys=[keys.PREFIX], args=self._settle_args(claim, settlement, now_ms))
         return Settled(bool(held), bool(ended))
 
-    def turn(self, claim: Claim, settlement: Settlement, now_ms: int) -> tuple[Settled, Grant]:
-        """Settle *claim* and claim the account's next chunk in one go; only settle while Redis is in trouble."""
+    def turn(
+        self, account: str, answers: Sequence[tuple[Claim, Settlement]], most: int, now_ms: int
+    ) -> tuple[list[Settled], Grant]:
+        """Settle claims of *account* and take its next chunks in one go; only settle while Redis is in trouble."""
         holder = self._holder()
-        args = self._settle_args(claim, settlement, now_ms) + self._claim_args(claim.account, holder, 1, now_ms)
+        args: list[Any] = [len(answers)]
+        for claim, settlement in answers:
+            args += self._settle_args(claim, settlement, now_ms)
+        args += self._claim_args(account, holder, most, now_ms)
         try:
-            held, ended, granted = self._turn(keys=[keys.PREFIX], args=args)
+            told, granted = self._turn(keys=[keys.PREFIX], args=args)
         except redis.RedisError:
-            self._lost.append((claim.account, "", holder))
-            return self.settle(claim, settlement, now_ms), Grant((), Wait(Why.MORE))
-        return Settled(bool(held), bool(ended)), self._grant(claim.account, granted)
+            self._lost.append((account, "", holder))
+            return self._settle_each(answers, now_ms), Grant((), Wait(Why.MORE))
+        settled = [Settled(bool(held), bool(ended)) for held, ended in zip(told[::2], told[1::2], strict=True)]
+        return settled, self._grant(account, granted)
+
+    def _settle_each(self, answers: Iterable[tuple[Claim, Settlement]], now_ms: int) -> list[Settled]:
+        """Settle claims one by one.  Raises what the last one that failed did, when all were tried."""
+        settled, failed = [], None
+        for claim, settlement in answers:
+            try:
+                settled.append(self.settle(claim, settlement, now_ms))
+            except redis.RedisError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return settled
 
     def release(self, claim: Claim, now_ms: int) -> None:
         """Give a chunk back that was not sent, and its permission with it."""

@@ -125,8 +125,10 @@ class Checks:
             case "settle":
                 self._settled(args, found)
             case "turn":
-                behind = self._settled(args, found)
-                self._granted(args[behind:], found[2])
+                at = 1
+                for i in range(args[0]):
+                    at += self._settled(args[at:], found[0][2 * i : 2 * i + 2])
+                self._granted(args[at:], found[1])
             case "seize" if found:
                 self._seized(args, found)
             case "release":

@@ -22,7 +22,9 @@ from tasks.proof import Proof, Read
 from tasks.sweep import Sweeper
 from tests.simulation.memory import Memory
 from tests.simulation.world import World, replace_in_scripts
+from worker import drains as drains_module
 from worker import watch as watch_module
+from worker.drains import Answered
 from worker.store import RedisStore
 
 MOST_SEEDS: Final = 5_000
@@ -72,6 +74,12 @@ _leftover = drain_module.leftover
 
 def _call_without_use_by(self: Drain, claim: Claim, orders: tuple[OrderRef, ...], built: Callable[[], None]) -> Attempt:
     return _call(self, replace(claim, use_by_ms=claim.deadline_ms), orders, built)
+
+
+def _first_alone(answers: list[Answered]) -> list[Answered]:
+    first = answers[:1]
+    answers.clear()
+    return first
 
 
 def _pause_account(self: RedisStore, account: str, pause: Pause, now_ms: int) -> int | None:
@@ -214,6 +222,7 @@ BUGS: Final = (
             )
         },
     ),
+    Bug("of answers that are settled together one counts", patches=((drains_module, "_first_of", _first_alone),)),
     Bug("halves lose an order", patches=((drain_module, "_halves", _halves),)),
     Bug("a deadly chunk is never halved", patches=((drain_module, "DEADLY", 99),)),
     Bug("counts only grow", {"lib": (("if by ~= 0 then", "if by > 0 then"),)}),

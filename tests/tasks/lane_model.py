@@ -1,7 +1,7 @@
 """What the lanes must do, by the rules: each command is carried out for real and compared with what should follow."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,28 +178,32 @@ class LaneModel:
         self._settled(claim, answer)
         return answer
 
-    def turn(self, store: RedisStore, claim: Claim, settlement: Settlement, fate: str) -> None:
+    def turn(
+        self, store: RedisStore, account: str, pairs: Sequence[tuple[Claim, Settlement]], most: int, fate: str
+    ) -> None:
         """Settle and claim; the answer may be lost, or the command with it."""
-        self._learn_all(claim, settlement)
-        held = self._own(claim) is not None
+        for claim, settlement in pairs:
+            self._learn_all(claim, settlement)
         if fate == "told":
-            answer, grant = store.turn(claim, settlement, self.now_ms)
-            self._settled(claim, answer)
-            self._granted(store, claim.account, grant, 1)
+            settled, grant = store.turn(account, pairs, most, self.now_ms)
+            for (claim, _), answer in zip(pairs, settled, strict=True):
+                self._settled(claim, answer)
+            self._granted(store, account, grant, most)
             return
         answers: list[Any] = []
         with losing(store, "_turn", answers.append, carried_out=fate == "answer lost"):
-            answer, grant = store.turn(claim, settlement, self.now_ms)
+            settled, grant = store.turn(account, pairs, most, self.now_ms)
         assert not grant.claims
         assert grant.wait.why is Why.MORE
         if not answers:
-            self._settled(claim, answer)
+            for (claim, _), answer in zip(pairs, settled, strict=True):
+                self._settled(claim, answer)
             return
-        assert not answer.held, "it was settled before"
-        assert bool(answers[0][0]) == held
-        self.holders = {key: one for key, one in self.holders.items() if not held or key != claim.chunk_id}
-        lost = store._grant(claim.account, answers[0][2])
-        self._granted(store, claim.account, lost, 1, lost=True)
+        told, granted = answers[0]
+        for (claim, _), answer, held, ended in zip(pairs, settled, told[::2], told[1::2], strict=True):
+            assert not answer.held, "it was settled before"
+            self._settled(claim, Settled(bool(held), bool(ended)))
+        self._granted(store, account, store._grant(account, granted), most, lost=True)
 
     def _learn_all(self, claim: Claim, settlement: Settlement) -> None:
         """Note what a settlement tells of orders, before it is carried out."""

@@ -8,7 +8,7 @@ from connectors.venue import Venue
 from tasks.clock import VenueClock
 from tasks.drain import Drain
 from tasks.ports import Wait, Why
-from tests.fakes import PLAIN, FakeClock, FakeLine, FakeLog, FakeStore, Reply, account_of, ids_of, refs, said
+from tests.fakes import PLAIN, FakeClock, FakeLine, FakeLog, FakeStore, Reply, account_of, ids_of, refs, said, work_on
 
 NAMES = ("a", "b", "c", "d")
 CANCELED = said(statuses=dict.fromkeys(NAMES, "canceled"))
@@ -41,7 +41,7 @@ class Stage:
             grant = self.store.claim(self.account.name, 1, self.clock.now_ms())
             wait = grant.wait
             for claim in grant.claims:
-                wait = self.drain.work_on(claim, lambda: True)
+                wait = work_on(self.drain, claim, go_on=True)
             if wait.why not in {Why.MORE, Why.WITHHELD}:
                 if wait.until_ms is None:
                     return wait
@@ -50,7 +50,7 @@ class Stage:
     def work(self) -> Wait:
         """Claim one chunk, carry it out and claim nothing behind it."""
         (claim,) = self.store.claim(self.account.name, 1, self.clock.now_ms()).claims
-        return self.drain.work_on(claim, lambda: False)
+        return work_on(self.drain, claim)
 
     def sent(self) -> list[list[str]]:
         return [ids_of(request) for request in self.line.requests if request.method == "POST"]

@@ -15,7 +15,7 @@ from tasks.drain import LATE
 from tasks.fold import NEVER_TRIED, REFUSED_BY_NAME, STRENGTH
 from tasks.ports import ClaimKind, Pause, Wait, Why
 from tasks.retry import STEPS, STOPS, Step
-from tests.fakes import PLAIN, SECRET, START_MS, FakeClock, ids_of, refs, said
+from tests.fakes import PLAIN, SECRET, START_MS, FakeClock, ids_of, refs, said, work_on
 from tests.tasks.stage import CANCELED, NAMES, Stage, not_sent
 
 
@@ -45,7 +45,7 @@ def test_a_drain_that_is_not_to_go_on_settles_and_claims_nothing_more() -> None:
 
     assert stage.work() == Wait(Why.MORE)
 
-    assert (stage.sent(), stage.store.turns, stage.store.left) == ([["a"]], 0, 1)
+    assert (stage.sent(), stage.store.turns, stage.store.left) == ([["a"]], 1, 1)
 
 
 @pytest.mark.parametrize("kind", RefusalKind)
@@ -198,7 +198,7 @@ def test_what_was_not_sent_is_known_as_of_its_claim() -> None:
     (claim,) = stage.store.claim("main", 1, stage.clock.ms).claims
     stage.clock.ms += 35
 
-    stage.drain.work_on(claim, lambda: False)
+    work_on(stage.drain, claim)
 
     assert [standing.at_ms for standing in stage.store.known.values()] == [stage.store.deadline_ms]
 
@@ -319,7 +319,7 @@ def test_a_pause_that_runs_already_is_not_told_twice() -> None:
     claims = stage.store.claim("main", 2, START_MS).claims
 
     for claim in claims:
-        stage.drain.work_on(claim, lambda: False)
+        work_on(stage.drain, claim)
 
     assert len(stage.store.pauses) == len(stage.log.named("account.paused")) == 1
 

@@ -19,8 +19,8 @@ from tasks.errors import Unreachable
 from tasks.ports import Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, FakeClock, FakeLine, FakeLog, account_of, ids_of, said
 from tests.tasks.lanes import Lanes, fake_redis
-from worker.drains import SLICE_MS, Drains
-from worker.gate import WIDEST
+from worker.drains import SETTLED_AT_ONCE, SLICE_MS, Drains
+from worker.gate import WIDEST, Gate
 
 PATIENCE_S = 10.0
 
@@ -297,6 +297,87 @@ def test_a_caller_that_fails_frees_its_place(error: Exception, monkeypatch: pyte
 
     house.drains.drain("main")
     assert house.sent() == ["b 0", "b 1", "b 2"]
+
+
+def settling_all_at_once(house: House) -> list[int]:
+    """Let all other callers answer while the first one settles; gives how many answers each command settles."""
+    settled: list[int] = []
+    turn = house.lanes.store.turn
+
+    def slow(account: str, answers: Any, most: int, now_ms: int) -> Any:
+        settled.append(len(answers))
+        for _ in range(len(house.later.waiting)):
+            house.later.waiting.popleft()()
+        return turn(account, answers, most, now_ms)
+
+    house.lanes.store.turn = slow  # type: ignore[method-assign]  # to see what it is asked for
+    return settled
+
+
+def test_answers_that_come_while_another_is_settled_are_settled_together() -> None:
+    house = House(max_in_flight=8)
+    house.put("b", 12)
+    settled = settling_all_at_once(house)
+
+    house.drains.drain("main")
+
+    assert house.done("b")
+    assert Counter(house.sent()) == Counter(f"b {place}" for place in range(12))
+    assert settled[:2] == [1, 7]
+    assert sum(settled) == 12
+    (lane,) = house.drains._lanes.values()
+    assert (lane.callers, lane.answers, lane.settling) == (0, [], False)
+
+
+def test_no_more_orders_are_settled_by_one_script_than_take_it_a_moment() -> None:
+    house = House(max_in_flight=SETTLED_AT_ONCE + 9)
+    house.drains.gate = Gate(2 * SETTLED_AT_ONCE)
+    house.put("b", SETTLED_AT_ONCE + 9)
+    settled = settling_all_at_once(house)
+
+    house.drains.drain("main")
+
+    assert house.done("b")
+    assert settled == [1, SETTLED_AT_ONCE, 8]
+
+
+def test_answers_that_cannot_be_settled_free_their_places_and_those_that_come_next_are_settled() -> None:
+    house = House(max_in_flight=4)
+    house.put("b", 8)
+    settled = settling_all_at_once(house)
+    turn = house.lanes.store.turn
+
+    def fails(account: str, answers: Any, most: int, now_ms: int) -> Any:
+        found = turn(account, answers, most, now_ms)
+        if len(settled) == 2:
+            raise redis.ConnectionError("gone")
+        return found
+
+    house.lanes.store.turn = fails  # type: ignore[method-assign]  # Redis goes away for a moment
+    house.drains.drain("main")
+
+    assert len(house.log.named("drain.unreachable")) == 1
+    (lane,) = house.drains._lanes.values()
+    assert (lane.callers, lane.answers, lane.settling) == (0, [], False)
+    assert house.drains.gate.enter(WIDEST) == WIDEST
+
+
+def test_what_was_claimed_when_the_pool_is_shut_down_is_given_back() -> None:
+    house = House(max_in_flight=2)
+    house.put("b", 4)
+
+    def shut_down(*_: object) -> None:
+        house.drains.stop.set()
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    house.later.submit = shut_down  # type: ignore[method-assign]  # as an executor's
+    house.drains.drain("main")
+
+    assert house.sent() == []
+    assert house.lanes.redis.zcard(keys.flights("main")) == 0
+    assert house.drains.gate.enter(WIDEST) == WIDEST
+    house.lanes.sound()
+    assert [claim.attempt for claim in house.lanes.grant(4).claims] == [1, 1]
 
 
 def test_a_batch_whose_end_cannot_be_told_breaks_nothing_and_what_was_claimed_behind_it_is_sent() -> None:

@@ -14,7 +14,7 @@ from connectors.transport import MaybeSent, NotSent
 from tasks import cancel_all
 from tasks.drain import leftover
 from tasks.ports import Claim, ClaimKind
-from tests.fakes import START_MS, account_of, said
+from tests.fakes import START_MS, account_of, said, work_on
 from tests.tasks.book import SETTLING_MS, SHIFTING, WHOLE, Floor
 from tests.tasks.lanes import BOTH, connection_of
 
@@ -299,7 +299,7 @@ def test_what_another_batch_has_in_flight_is_taken_too_and_ends_for_both(floor: 
     assert paths(floor) == ["all"]
     floor.lanes.sound()
 
-    floor.drain(floor.lanes.worker("w2")).work_on(held, lambda: False)
+    work_on(floor.drain(floor.lanes.worker("w2")), held)
     floor.lanes.sound()
     floor.run()
 
@@ -313,7 +313,7 @@ def test_a_batch_that_names_what_a_cancel_all_has_in_flight_waits_for_it(floor: 
     floor.cancel("o3", batch_id="other")
 
     assert not floor.step()
-    floor.drain(floor.lanes.worker("w2")).work_on(claim, lambda: False)
+    work_on(floor.drain(floor.lanes.worker("w2")), claim)
     floor.run()
 
     assert floor.statuses("other") == ["canceled"]

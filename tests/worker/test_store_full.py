@@ -64,8 +64,9 @@ def test_claims_settlements_and_turns_go_on_to_the_end_of_a_batch(lanes: Lanes) 
         lanes.store.release(second, START_MS)
         lanes.again(first, first.places)
         claim = lanes.claim()
-        settled, grant = lanes.store.turn(claim, Settlement(((0, standing(Status.CANCELED, START_MS)),), 1), START_MS)
-        assert settled == Settled(held=True, ended=False)
+        settlement = Settlement(((0, standing(Status.CANCELED, START_MS)),), 1)
+        settled, grant = lanes.store.turn("main", [(claim, settlement)], 1, START_MS)
+        assert settled == [Settled(held=True, ended=False)]
         assert grant.claims, "one command did both"
         ends = [lanes.settle(claim) for claim in (*grant.claims, *lanes.grant(4).claims)]
 

@@ -131,11 +131,16 @@ class LaneMachine(RuleBasedStateMachine):
         self.answer(*self.one_of_the_last(which), answer)
 
     @precondition(lambda self: self.model.claims)
-    @rule(which=which_one, answer=answers)
-    def turn(self, which: int, answer: SomeAnswer) -> None:
-        """Settle as above, and claim the next."""
-        store, claim = self.one_of_the_last(which)
-        self.model.turn(store, claim, self.settlement(claim, answer), answer.fate)
+    @rule(which=which_one, some=st.lists(answers, min_size=1, max_size=3), most=st.integers(0, 3))
+    def turn(self, which: int, some: list[SomeAnswer], most: int) -> None:
+        """Settle several as above, and claim the next."""
+        store, first = self.one_of_the_last(which)
+        claims = [first]
+        claims += [one for its, one in self.model.claims[-6:] if its is store and one.account == first.account]
+        pairs = [(claim, self.settlement(claim, answer)) for claim, answer in zip(claims, some, strict=False)]
+        # Once one has ended the batch, siblings that another names are not looked up any more.
+        pairs[1:] = [(claim, replace(settlement, siblings=())) for claim, settlement in pairs[1:]]
+        self.model.turn(store, first.account, pairs, most, some[0].fate)
 
     @precondition(lambda self: self.model.claims)
     @rule(which=which_one)

@@ -14,7 +14,7 @@ from connectors.transport import MaybeSent
 from tasks.batch import Batch, Order, Priority
 from tasks.drain import leftover
 from tasks.ports import ClaimKind, Next, Part, Settlement
-from tests.fakes import START_MS, account_of, said
+from tests.fakes import START_MS, account_of, said, work_on
 from tests.tasks.book import BLIND, READABLE, SETTLING_MS, SHIFTING, SINGLE, Floor
 from tests.tasks.lanes import BOTH, connection_of, standing
 
@@ -250,7 +250,7 @@ def test_orders_that_become_due_wait_for_the_end_of_a_listing_under_way(single: 
 
     assert not single.step()
     single.lanes.sound()
-    single.drain(single.lanes.worker("w2")).work_on(listing, lambda: False)
+    work_on(single.drain(single.lanes.worker("w2")), listing)
     single.run()
 
     assert single.statuses() == ["canceled"] * 8
@@ -512,7 +512,7 @@ def test_a_read_in_the_hands_of_a_dead_worker_goes_on(floor: Floor, path: str) -
         if grant.claims and grant.claims[0].kind is kind and (path == "many" or floor.book.asked("many")):
             break
         for claim in grant.claims:
-            floor.drain(other).work_on(claim, lambda: False)
+            work_on(floor.drain(other), claim)
         floor.clock.ms += 0 if grant.claims else 50
     floor.lanes.kill("w2")
     floor.lanes.sound()
@@ -637,7 +637,7 @@ def test_a_listing_lets_a_kill_go_first_though_no_place_is_free(connection: Redi
     sweep = floor.lanes.claim()
     floor.cancel("a", batch_id="kill", priority=Priority.KILL)
 
-    floor.drain().work_on(sweep, lambda: False)
+    work_on(floor.drain(), sweep)
 
     assert floor.clock.ms < START_MS + 1_000
     floor.step()

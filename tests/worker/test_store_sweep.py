@@ -16,7 +16,7 @@ from tasks.batch import Priority
 from tasks.drain import leftover
 from tasks.ports import ClaimKind, Pause
 from tasks.report import sweeps
-from tests.fakes import START_MS, said
+from tests.fakes import START_MS, said, work_on
 from tests.tasks.book import READABLE, SETTLING_MS, SHIFTING, Floor
 from tests.tasks.lanes import BOTH, connection_of
 
@@ -332,7 +332,7 @@ def test_a_sweep_in_the_hands_of_a_dead_worker_begins_again(floor: Floor) -> Non
     assert seized is not None
     floor.lanes.store.settle(seized, leftover(seized, (), floor.clock.ms), floor.clock.ms)
 
-    floor.drain().work_on(claim, lambda: False)  # it was only slow: what it finds is not added
+    work_on(floor.drain(), claim)  # it was only slow: what it finds is not added
     assert floor.report()["orders"] == 0
     floor.run()
 
@@ -351,7 +351,7 @@ def test_the_calls_of_a_worker_that_dies_over_a_listing_are_counted(floor: Floor
 
     floor.book.before = die
     with pytest.raises(SystemExit):
-        floor.drain(worker).work_on(claim, lambda: False)
+        work_on(floor.drain(worker), claim)
     floor.book.before = lambda path: None
     floor.lanes.kill("w2")
     seized = floor.lanes.store.seize(claim.chunk_id, floor.clock.ms)
@@ -452,7 +452,7 @@ def test_a_kill_goes_between_two_pages(floor: Floor) -> None:
     sleep = floor.clock.sleep
     floor.clock.sleep = lambda seconds: (sleep(seconds), floor.step())[0]  # type: ignore[method-assign]  # another thread
 
-    floor.drain().work_on(sweep, lambda: False)
+    work_on(floor.drain(), sweep)
 
     paths = [path for _, path, _ in floor.book.calls]
     assert paths.index("cancel") < len(paths) - 1

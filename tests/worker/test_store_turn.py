@@ -33,7 +33,8 @@ def canceled(lanes: Lanes, claim: Claim) -> Settlement:
 
 
 def turn(lanes: Lanes, claim: Claim) -> tuple[Settled, Grant]:
-    return lanes.store.turn(claim, canceled(lanes, claim), lanes.now_ms)
+    (settled,), grant = lanes.store.turn(claim.account, [(claim, canceled(lanes, claim))], 1, lanes.now_ms)
+    return settled, grant
 
 
 def chunks_in_flight(lanes: Lanes) -> list[str]:
@@ -61,6 +62,41 @@ def test_a_turn_settles_one_chunk_and_claims_the_next(lanes: Lanes) -> None:
     assert turn(lanes, claim) == (LAST, Grant((), Wait(Why.IDLE)))
     assert lanes.client.report("b")["calls"] == 2
     lanes.sound()
+
+
+def test_a_turn_settles_several_chunks_and_claims_as_many_as_are_asked_for(lanes: Lanes) -> None:
+    lanes.put("b", *"abcdef")
+    claims = lanes.grant(3).claims
+    answers = [(claim, canceled(lanes, claim)) for claim in (*claims, claims[0])]
+
+    settled, grant = lanes.store.turn("main", answers, 2, lanes.now_ms)
+
+    assert settled == [OURS, OURS, OURS, NOT_OURS]
+    assert ([claim.places for claim in grant.claims], grant.wait) == ([(3,), (4,)], Wait(Why.MORE))
+    assert lanes.client.report("b")["calls"] == 3
+    lanes.sound()
+    rest = [(claim, canceled(lanes, claim)) for claim in (*grant.claims, lanes.claim())]
+    assert lanes.store.turn("main", rest, 0, lanes.now_ms) == ([OURS, OURS, LAST], Grant((), Wait(Why.MORE)))
+    lanes.sound()
+
+
+def test_where_redis_fails_at_a_turn_and_at_one_of_its_answers_the_others_are_settled(lanes: Lanes) -> None:
+    lanes.put("b", *"abc")
+    claims = lanes.grant(3).claims
+    settle, tried = lanes.store._settle, []
+
+    def fails_once(**arguments: Any) -> Any:
+        tried.append(1)
+        if len(tried) == 2:
+            raise redis.ConnectionError
+        return settle(**arguments)
+
+    lanes.store._settle = fails_once
+    with losing(lanes.store, "_turn", print, carried_out=False), pytest.raises(redis.ConnectionError):
+        lanes.store.turn("main", [(claim, canceled(lanes, claim)) for claim in claims], 1, lanes.now_ms)
+
+    assert lanes.statuses("b") == ["canceled", "pending", "canceled"]
+    assert chunks_in_flight(lanes) == [claims[1].chunk_id]
 
 
 def test_the_place_of_what_is_settled_is_free_for_what_is_claimed(lanes: Lanes) -> None:
