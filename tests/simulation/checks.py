@@ -489,9 +489,14 @@ class Checks:
             for limit, key, _ in self._windows(account):
                 name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
                 stored = [int(one) for one in world.command("LRANGE", name, 0, -1)]
-                known = {at_ms: grant for at_ms, grant in self.permissions[key] if not grant.released}
+                known = defaultdict(list)  # several may be of the same millisecond: the first of these are kept
+                for at_ms, grant in self.permissions[key]:
+                    if not grant.released:
+                        known[at_ms].append(grant)
                 unknown = Granted("", "", "", 0, "", 0, 0, (), "")
-                self.permissions[key] = [(at_ms, known.get(at_ms, unknown)) for at_ms in stored]
+                self.permissions[key] = [
+                    (at_ms, known[at_ms].pop(0) if known[at_ms] else unknown) for at_ms in reversed(stored)
+                ]
         self.bans.clear()
         self.trials.clear()
         self.flying.clear()
