@@ -119,10 +119,10 @@ def is_as_written(lanes: Lanes, grants: Sequence[Given], account: Account) -> No
         assert len(times) >= min(len(wanted), 2 * limit.units)
 
 
-def lanes_for(lanes: Lanes, account: Account) -> Account:
+def lanes_for(lanes: Lanes, account: Account, chunks: int = CHUNKS) -> Account:
     """Give *account* work without end, one order a call."""
     lanes.use(replace(account, max_orders_per_call=1, max_in_flight=10_000))
-    lanes.put(f"b-{account.name}", *map(str, range(CHUNKS)), deadline_s=3600)
+    lanes.put(f"b-{account.name}", *map(str, range(chunks)), deadline_s=3600)
     return lanes.account
 
 
@@ -276,6 +276,36 @@ def test_a_call_counts_from_when_it_left_once_that_is_known(lanes: Lanes, others
     times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
     assert times == [latest_ms] * 2 * others + [START_MS + 7] * 2
     assert lanes.redis.pttl(limit_key(account, limit)) > LONG_MS
+
+
+@pytest.mark.parametrize(("before", "later"), [(1, 18), (1, 19), (1, 20), (0, 20), (0, 60), (1, 97), (0, 98)])
+def test_it_is_found_among_many_that_were_permitted_later(lanes: Lanes, before: int, later: int) -> None:
+    limit = Limit("calls", Scope.KEY, 200, LONG_MS)
+    account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))), chunks=120)
+    for _ in range(before):
+        lanes.settle(lanes.claim())
+    lanes.clock.ms += 10
+    claim = lanes.claim()
+    lanes.clock.ms += 100
+    assert len(lanes.grant(later).claims) == later
+
+    lanes.settle(claim, sent_ms=claim.permitted_ms + 1)
+
+    times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
+    assert times == [START_MS + 160] * later + [START_MS + 11] + [START_MS] * before
+
+
+def test_one_that_belongs_far_behind_stays_at_its_latest(lanes: Lanes) -> None:
+    limit = Limit("calls", Scope.KEY, 300, LONG_MS)
+    account = lanes_for(lanes, account_of(replace(PLAIN, limits=(limit,))), chunks=200)
+    claim = lanes.claim()
+    lanes.clock.ms += 100
+    lanes.grant(150)
+
+    lanes.settle(claim, sent_ms=claim.permitted_ms + 1)
+
+    times = [int(text) for text in lanes.redis.lrange(limit_key(account, limit), 0, -1)]
+    assert times == [START_MS + 150] * 150 + [START_MS + 50]
 
 
 @pytest.mark.parametrize("change", ["not sent", "seized", "forgotten", "sent at the last moment"])

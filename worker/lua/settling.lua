@@ -34,22 +34,29 @@ local function note_usage(key, units, window, left, sent)
   redis.call('PEXPIRE', key, window * 2 + entry - sent)
 end
 
+-- Find the first entry of a window that is no later than *left*.  Gives it or nil, and whether the place before it is
+-- known: entries that belong far behind stay where they are.
+local BLOCK, BLOCKS = 20, 5
+local function place_of(key, left)
+  for block = 0, BLOCKS - 1 do
+    local entries = redis.call('LRANGE', key, block * BLOCK, (block + 1) * BLOCK - 1)
+    for _, entry in ipairs(entries) do
+      if tonumber(entry) <= left then return entry, true end
+    end
+    if #entries < BLOCK then return nil, block > 0 or #entries > 0 end
+  end
+  return nil, false
+end
+
 -- Write a permission down for when its call left, *elapsed* ms after it was given; until now it stood there for the
 -- latest time at which that might be.
-local LOOKED_AT = 100 -- entries of a window; one that belongs behind them stays where it is
 local function correct(spent, elapsed)
   for key, units, latest, slack in string.gmatch(spent, '([^\n]+) (%d+) (%d+) (%d+)') do
     local left = tonumber(latest) - math.max(0, tonumber(slack) - elapsed)
-    local entries, before = redis.call('LRANGE', key, 0, LOOKED_AT - 1), nil
-    for _, entry in ipairs(entries) do
-      if tonumber(entry) <= left then
-        before = entry
-        break
-      end
-    end
-    if left < tonumber(latest) and #entries > 0 and (before or #entries < LOOKED_AT) then
+    local behind, known = place_of(key, left)
+    if left < tonumber(latest) and known then
       for _ = 1, units do
-        if before then redis.call('LINSERT', key, 'BEFORE', before, text(left)) else redis.call('RPUSH', key, text(left)) end
+        if behind then redis.call('LINSERT', key, 'BEFORE', behind, text(left)) else redis.call('RPUSH', key, text(left)) end
       end
       redis.call('LREM', key, units, latest)
     end
