@@ -96,6 +96,7 @@ def test_a_listing_that_hid_rows_proves_nothing_against_a_sweep(control: Control
 
     assert found(control, [], reads=((0, "missing_items"), (500, None))) == []
     assert found(control, [], reads=((0, "reordered_items"), (500, None)))
+    assert found(control, [], reads=((0, None), (500, None), (1_500, "missing_items")))  # somebody else's, later
 
 
 @pytest.mark.parametrize(

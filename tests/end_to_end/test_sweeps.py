@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from simulator.venues import VENUES as SIMULATED
+from tests.end_to_end.audit_sweeps import LISTINGS, Sweep, audit_cancel_alls
 from tests.end_to_end.batches import fresh_id, judge, named, run
 from tests.end_to_end.stage import VENUES, Stage
+from tests.end_to_end.truth import Truth
 
 pytestmark = pytest.mark.processes
 
@@ -59,6 +61,23 @@ def test_many_orders_take_a_cancel_all_and_are_proven_one_by_one(stage: Stage, v
     judge(stage, named(seeded, account), report, outcomes)
     assert (report["verdict"], report["counts"]) == ("flat", {"canceled": 30})
     assert cancels(stage, account) == [ALLS[venue]]
+
+
+@pytest.mark.parametrize("venue", ALLS)
+def test_the_audit_tells_a_cancel_all_from_cancels_by_name_and_from_listings(stage: Stage, venue: str) -> None:
+    account = f"{venue}-sim"
+    seeded = stage.control.seed(account, 30, symbol=SIMULATED[venue].symbols[0])
+
+    report, _ = run(stage, sweep(account), 70)
+
+    truth, path = Truth.of(stage.control, [account]), LISTINGS[venue, "normal"]
+    span, found = (report["submitted_ms"], report["done_ms"]), frozenset((account, row["order_id"]) for row in seeded)
+    swept = Sweep("one", {"accounts": [account], "all": True}, None, span, found)
+    assert (audit_cancel_alls(truth, [swept]), len(audit_cancel_alls(truth, []))) == ([], 1)
+    (call,) = truth.cancel_alls
+    assert not any(call["at_ms"] in times for times in truth.asked.values())
+    listed = [each for each in stage.control.log(account) if each["path"] == path and each["method"] != "DELETE"]
+    assert len(truth.reads[account, path]) == len(listed)
 
 
 @pytest.mark.parametrize("venue", ALLS)

@@ -10,6 +10,14 @@ from tests.end_to_end.waiting import until
 
 LIVE: Final = frozenset({"open", "partly_filled"})
 KINDS: Final = ("order_id", "client_order_id", "order_list_id", "client_order_list_id")
+CANCEL_ALLS: Final = frozenset(  # they name no order: what they touch is what is open when they come
+    {
+        ("DELETE", "/api/v3/openOrders"),
+        ("POST", "/private/cancel-all-orders"),
+        ("POST", "/private/advanced/cancel-all-orders"),
+        ("POST", "/capi/v2/order/cancelAllOrders"),
+    }
+)
 
 CALLS_MEANWHILE: Final = 10_000
 
@@ -21,9 +29,10 @@ class Truth:
     """What the simulator knows of some accounts, at one moment.
 
     ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
-    ``applied`` and ``asked`` tell for (account, id) when cancels had an effect, and when any came, in ms; ``reads``
-    for (account, path) when it was read there, and which fault spoiled that.  ``cut`` says that the simulator has
-    forgotten calls.
+    ``applied`` tells for (account, id) when cancels had an effect, and ``asked`` when any came that named it, in ms;
+    ``cancel_alls`` are the calls, as the simulator logs them, that took what was open.  ``reads`` tells for
+    (account, path) when it was read there, and which fault spoiled that.  ``cut`` says that the simulator has forgotten
+    calls.
     """
 
     venues: Mapping[str, str]
@@ -32,6 +41,7 @@ class Truth:
     asked: Mapping[tuple[str, str], Sequence[int]]
     counters: Mapping[str, Any]
     reads: Mapping[tuple[str, str], Sequence[tuple[int, str | None]]] = field(default_factory=dict)
+    cancel_alls: Sequence[Row] = ()
     cut: bool = False
 
     @classmethod
@@ -45,8 +55,10 @@ class Truth:
             _index(name, control.book(name), control.lists(name), orders)
         counters = control.counters()
         log = control.log(limit=counters["calls"] + CALLS_MEANWHILE)
-        times = _times(log, "applied"), _times(log, "asked")
-        return cls(venues, orders, *times, counters, _reads(log), cut=len(log) < counters["calls"])
+        alls = [call for call in log if (call["method"], call["path"]) in CANCEL_ALLS]
+        others = [call for call in log if (call["method"], call["path"]) not in CANCEL_ALLS]
+        times = _times(log, "applied"), _times(others, "asked")
+        return cls(venues, orders, *times, counters, _reads(others), alls, cut=len(log) < counters["calls"])
 
     def book(self, account: str) -> Iterator[Row]:
         """Give every order of one account."""

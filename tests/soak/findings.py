@@ -1,16 +1,19 @@
 """Gathers what a soak has found: batches and calls by the audit that all tests share, the rest by its own noun."""
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times, kind_of
-from tests.end_to_end.audit_sweeps import audit_sweep
+from tests.end_to_end.audit_sweeps import Sweep, audit_cancel_alls, audit_sweep, callers
 from tests.end_to_end.truth import KINDS, Row, Truth
 
 GRACE_MS: Final = 20_000  # a call takes at most 13 s, and its settling some more where a machine is busy
 SEND_SLACK_MS: Final = 1_000  # between a worker's last look at the clock and the venue's, on a busy machine
+
+Spans = Mapping[Order, Sequence[tuple[str, Span]]]  # of each order: which batch may have it canceled, and when
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,18 @@ class Record:
 
 def findings(record: Record) -> list[str]:
     """Say everything that is wrong, a line each: the batch, the order, what was claimed, and what is true."""
-    spans = _spans(record)
-    found = [line for asked in record.asked for line in _batch(record, asked, spans)]
+    spans, sweeps = _spans(record), _sweeps(record)
+    all_spans = _with_cancel_alls(record.truth, spans, sweeps)
+    found = [line for asked in record.asked for line in _batch(record, asked, all_spans)]
     reports = [told.report for told in record.told.values()]
     found += audit_calls(record.truth, reports, record.truth.venues, lost=True)
-    found += audit_times(record.truth, {order: list(each.values()) for order, each in spans.items()})
+    found += audit_times(record.truth, {order: [span for _, span in each] for order, each in spans.items()})
+    found += audit_cancel_alls(record.truth, sweeps)
     found += [line for batch_id, answer in record.answers for line in _answer(record, batch_id, answer)]
     return [*found, *record.others]
 
 
-def _batch(record: Record, asked: Asked, spans: Mapping[Order, Mapping[str, Span]]) -> list[str]:
+def _batch(record: Record, asked: Asked, spans: Spans) -> list[str]:
     told = record.told.get(asked.batch_id)
     head = f"batch {asked.batch_id}"
     found = [f"{head}: refused: {refusal}" for refusal in asked.refusals]
@@ -82,7 +87,7 @@ def _batch(record: Record, asked: Asked, spans: Mapping[Order, Mapping[str, Span
         lines += audit_sweep(record.truth, asked.select, told.report, told.outcomes, asked.most)
     if told.report["state"] != "refused":
         elsewhere = {
-            order: [span for batch_id, span in spans[order].items() if batch_id != asked.batch_id]
+            order: [span for batch_id, span in spans[order] if batch_id != asked.batch_id]
             for order in _orders(record.truth, asked, told)
         }
         orders = told.outcomes if asked.select is not None else asked.orders
@@ -106,16 +111,50 @@ def _forgotten(record: Record, asked: Asked) -> list[str]:
     ]
 
 
-def _spans(record: Record) -> dict[Order, dict[str, Span]]:
-    """Say for each order which batches may have it canceled, and when."""
-    found: dict[Order, dict[str, Span]] = defaultdict(dict)
+def _spans(record: Record) -> Spans:
+    """Say for each order which batches may have it canceled by name, and when."""
+    found: dict[Order, list[tuple[str, Span]]] = defaultdict(list)
+    for asked, told in _ran(record):
+        for order in _orders(record.truth, asked, told):
+            found[order].append((asked.batch_id, _span(asked, told)))
+    return found
+
+
+def _with_cancel_alls(truth: Truth, spans: Spans, sweeps: Sequence[Sweep]) -> Spans:
+    """Add the moments at which sweeps may have taken orders with a cancel-all, also such as they had not found."""
+    found = defaultdict(list, {order: list(each) for order, each in spans.items()})
+    for call in truth.cancel_alls:
+        moment = (call["at_ms"], call["at_ms"])
+        for sweep in callers(truth, call, sweeps):
+            for name in call["asked"]:
+                for order_id in truth.named(call["account"], name):
+                    found[call["account"], order_id].append((sweep.batch_id, moment))
+    return found
+
+
+def _sweeps(record: Record) -> list[Sweep]:
+    found = []
+    for asked, told in _ran(record):
+        if asked.select is not None:
+            start_ms, end_ms = _span(asked, told)
+            done_ms = told.report["done_ms"] or math.inf
+            span = (start_ms, min(end_ms, done_ms + SEND_SLACK_MS))
+            orders = frozenset(_orders(record.truth, asked, told))
+            found.append(Sweep(asked.batch_id, asked.select, asked.most, span, orders))
+    return found
+
+
+def _ran(record: Record) -> Iterator[tuple[Asked, Told]]:
+    """Give the batches that were not refused."""
     for asked in record.asked:
         told = record.told.get(asked.batch_id)
         if told is not None and told.report["state"] != "refused":
-            start_ms = told.report["submitted_ms"]
-            for order in _orders(record.truth, asked, told):
-                found[order][asked.batch_id] = (start_ms, start_ms + asked.deadline_s * 1000 + SEND_SLACK_MS)
-    return found
+            yield asked, told
+
+
+def _span(asked: Asked, told: Told) -> Span:
+    start_ms = told.report["submitted_ms"]
+    return start_ms, start_ms + asked.deadline_s * 1000 + SEND_SLACK_MS
 
 
 def _orders(truth: Truth, asked: Asked, told: Told) -> set[Order]:

@@ -279,3 +279,89 @@ def test_the_reasons_why_orders_are_unproven_are_counted() -> None:
     reasons = unproven([sweep])
 
     assert reasons == {"upbit unknown: no answer after # s": 2, "weex-desk not swept: open: #": 1}
+
+
+DESK = "binance-desk"
+CALL_MS = START_MS + 100
+
+
+def taken(found: str = "1", *, at_ms: int = CALL_MS, asked: Sequence[str] = ("1", "2"), **fields: Any) -> Record:
+    """Let a sweep of everything find one of two orders of a symbol, and take both with one cancel-all.
+
+    The other was in no listing: one had left it out, or had come too early for it.  *fields* are the sweep's.
+    """
+    symbols = {"1": "X", "2": "X", "3": "Y"}
+    known = Truth(
+        venues={DESK: "binance", ACCOUNT: "upbit"},
+        orders={(DESK, "order_id", each): [order(each, "canceled") | {"symbol": symbols[each]}] for each in symbols},
+        applied={(DESK, each): [at_ms] for each in asked},
+        asked={},
+        counters={"accounts": {DESK: {"cancel_calls": 1, "breaches": {}, "bad_signatures": 0}}, "nobody": {}},
+        cancel_alls=[{"at_ms": at_ms, "account": DESK, "asked": asked}],
+    )
+    row = outcome(found, "canceled") | {"account": DESK}
+    select = {"accounts": [DESK], "all": True}
+    sweep = Asked("one", (), DEADLINE_S, acknowledged=True, select=fields.pop("select", select), **fields)
+    told = Told(report("one", [row]), [row], {DESK: "empty"})
+    return record(asked=[sweep], told={"one": told}, answers=[], truth=known)
+
+
+def stray(given: Record) -> list[str]:
+    return [line for line in findings(given) if f"{DESK}: a cancel-all came" in line]
+
+
+def test_a_cancel_all_may_take_what_its_sweep_has_not_found() -> None:
+    assert findings(taken()) == []
+    assert findings(taken(asked=())) == []
+    assert stray(taken(select={"accounts": ["*"], "symbol": "X"})) == []
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        {"accounts": [DESK], "symbol": "Y"},
+        {"accounts": [DESK], "side": "buy"},
+        {"accounts": [DESK], "older_than_s": 1},
+        {"accounts": [DESK], "client_order_id_prefix": "bot"},
+        {"accounts": [ACCOUNT], "all": True},
+    ],
+)
+def test_a_cancel_all_of_more_than_its_sweep_selects_is_found(select: dict[str, Any]) -> None:
+    (line,) = stray(taken(select=select))
+
+    assert line.endswith("took 1, 2; no sweep that ran then selects all of that")
+
+
+def test_a_cancel_all_beside_a_most_is_found() -> None:
+    assert stray(taken(most=10))
+
+
+def test_a_cancel_all_of_a_symbol_of_which_its_sweep_had_found_nothing_is_found() -> None:
+    assert stray(taken("3"))
+
+
+@pytest.mark.parametrize("at_ms", [START_MS - 1, START_MS + 500 + SEND_SLACK_MS + 1])
+@pytest.mark.parametrize("asked", [("1", "2"), ()])
+def test_a_cancel_all_before_its_sweep_or_after_its_end_is_found(at_ms: int, asked: tuple[str, ...]) -> None:
+    assert stray(taken(at_ms=at_ms, asked=asked))
+
+
+def test_a_cancel_all_is_not_excused_by_a_batch_that_names_what_it_took() -> None:
+    base = taken()
+    rows = [outcome(each, "canceled") | {"account": DESK} for each in ("1", "2")]
+    asked = Asked("one", [reference(each) | {"account": DESK} for each in ("1", "2")], DEADLINE_S, acknowledged=True)
+
+    assert stray(replace(base, asked=[asked], told={"one": Told(report("one", rows), rows)}))
+
+
+@pytest.mark.parametrize(("told_ms", "lies"), [(CALL_MS - 1, False), (CALL_MS + 1, True)])
+def test_not_sent_is_no_lie_if_a_cancel_all_took_the_order_afterwards(told_ms: int, lies: bool) -> None:
+    base = taken()
+    row = outcome("2", "not_sent", told_ms) | {"account": DESK}
+    second = Asked("two", [reference("2") | {"account": DESK}], DEADLINE_S, acknowledged=True)
+    both = {**base.told, "two": Told(report("two", [row], calls=0), [row])}
+
+    lines = findings(replace(base, asked=[*base.asked, second], told=both))
+
+    assert [line for line in lines if "a cancel of it was applied" in line] == lines
+    assert bool(lines) is lies
