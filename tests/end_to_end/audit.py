@@ -46,7 +46,7 @@ def audit(
 
     *asked* are the order references of the batch, each with its account.  *elsewhere* says when other batches
     may have canceled its orders: what they did before it came, or after it told an outcome, makes no lie of
-    "not sent".
+    "not sent"; neither does what they did meanwhile to an order that they know by another name: it passes for two.
     A sweep that was not *swept* to its end, on some account, is never flat.
     """
     found = _compare_names(truth, asked, outcomes)
@@ -188,10 +188,12 @@ def _lies(truth: Truth, row: Row, mine: Span, elsewhere: Mapping[Order, Sequence
     applied = [
         (order["order_id"], at) for order in orders for at in truth.applied.get((account, order["order_id"]), ())
     ]
+    mine_too = row.get("order_id") if row.get("attempts") else None  # learned, and the name of the next cancel
+    named_ms = {at_ms for name in (row[kind], mine_too) for at_ms in truth.asked.get((account, name or ""), ())}
     theirs = [
         at_ms
         for order_id, at_ms in applied
-        if not mine[0] <= at_ms <= mine[1]
+        if not (mine[0] <= at_ms <= mine[1] and at_ms in named_ms)
         and any(start <= at_ms <= end for start, end in elsewhere.get((account, order_id), ()))
     ]
     claim = _Claim(

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times, kind_of
@@ -63,8 +63,9 @@ class Record:
 def findings(record: Record) -> list[str]:
     """Say everything that is wrong, a line each: the batch, the order, what was claimed, and what is true."""
     spans, sweeps = _spans(record), _sweeps(record)
+    told_of = replace(record, truth=_with_found(record.truth, sweeps))
     all_spans = _with_cancel_alls(record.truth, spans, sweeps)
-    found = [line for asked in record.asked for line in _batch(record, asked, all_spans)]
+    found = [line for asked in record.asked for line in _batch(told_of, asked, all_spans)]
     reports = [told.report for told in record.told.values()]
     found += audit_calls(record.truth, reports, record.truth.venues, lost=True)
     found += audit_times(record.truth, {order: [span for _, span in each] for order, each in spans.items()})
@@ -130,6 +131,16 @@ def _with_cancel_alls(truth: Truth, spans: Spans, sweeps: Sequence[Sweep]) -> Sp
                 for order_id in truth.named(call["account"], name):
                     found[call["account"], order_id].append((sweep.batch_id, moment))
     return found
+
+
+def _with_found(truth: Truth, sweeps: Sequence[Sweep]) -> Truth:
+    """Let a cancel-all count as one by name for those orders that its sweep had found, and has noted by their ids."""
+    asked = {key: list(times) for key, times in truth.asked.items()}
+    for call in truth.cancel_alls:
+        found = [sweep.found for sweep in callers(truth, call, sweeps)]
+        for order in frozenset.intersection(*found) if found else ():
+            asked.setdefault(order, []).append(call["at_ms"])
+    return replace(truth, asked=asked)
 
 
 def _sweeps(record: Record) -> list[Sweep]:

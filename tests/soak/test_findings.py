@@ -354,14 +354,47 @@ def test_a_cancel_all_is_not_excused_by_a_batch_that_names_what_it_took() -> Non
     assert stray(replace(base, asked=[asked], told={"one": Told(report("one", rows), rows)}))
 
 
-@pytest.mark.parametrize(("told_ms", "lies"), [(CALL_MS - 1, False), (CALL_MS + 1, True)])
-def test_not_sent_is_no_lie_if_a_cancel_all_took_the_order_afterwards(told_ms: int, lies: bool) -> None:
+@pytest.mark.parametrize(
+    ("order_id", "told_ms", "lies"),
+    [("1", CALL_MS - 1, False), ("1", CALL_MS + 1, True), ("2", CALL_MS - 1, False), ("2", CALL_MS + 1, False)],
+)
+def test_not_sent_is_a_lie_once_a_cancel_all_took_the_order_that_its_sweep_had_found(
+    order_id: str, told_ms: int, lies: bool
+) -> None:
+    """Of what its sweep had not found nobody can know that it went."""
     base = taken()
-    row = outcome("2", "not_sent", told_ms) | {"account": DESK}
-    second = Asked("two", [reference("2") | {"account": DESK}], DEADLINE_S, acknowledged=True)
+    row = outcome(order_id, "not_sent", told_ms) | {"account": DESK}
+    second = Asked("two", [reference(order_id) | {"account": DESK}], DEADLINE_S, acknowledged=True)
     both = {**base.told, "two": Told(report("two", [row], calls=0), [row])}
 
     lines = findings(replace(base, asked=[*base.asked, second], told=both))
 
     assert [line for line in lines if "a cancel of it was applied" in line] == lines
+    assert bool(lines) is lies
+
+
+@pytest.mark.parametrize(
+    ("theirs", "sent", "lies"),
+    [("client_order_id", (), False), ("client_order_id", ("1",), True), ("order_id", ("1",), True)],
+)
+def test_not_sent_is_a_lie_unless_the_cancel_came_by_another_name(
+    theirs: str, sent: tuple[str, ...], lies: bool
+) -> None:
+    """Two batches name one order; *sent* are the ids under which its cancel came, beside the client id."""
+    row = outcome("1", "not_sent", CALL_MS + 1)
+    other = outcome("1", "canceled") | ({"client_order_id": "bot-1"} if theirs == "client_order_id" else {})
+    names = {"order_id": None, theirs: other[theirs], "account": ACCOUNT, "symbol": None}
+    (booked,) = rows = [order("1", "canceled")]
+    known = replace(
+        truth(),
+        orders={(ACCOUNT, kind, str(booked[kind])): rows for kind in ("order_id", "client_order_id")},
+        applied={(ACCOUNT, "1"): [CALL_MS]},
+        asked={(ACCOUNT, each): [CALL_MS] for each in ("bot-1", *sent)},
+    )
+    asked = [Asked("one", [reference("1")], DEADLINE_S, acknowledged=True), Asked("two", [names], DEADLINE_S, True)]
+    both = {"one": Told(report("one", [row]), [row]), "two": Told(report("two", [other]), [other])}
+
+    lines = findings(record(asked=asked, told=both, answers=[], truth=known))
+
+    assert [line for line in lines if "not_sent, but a cancel of it was applied" in line] == lines
     assert bool(lines) is lies
