@@ -131,7 +131,7 @@ class Refusal:
 
     ``pause_ms`` is how long the venue asks to be left alone, where it says so; ``scope`` is who has to wait:
     every account behind the same IP address, every one with the same key, or this account alone.  ``served`` is True
-    if it is about an order: the venue works, and other calls need not wait.
+    if it is about an order, or about what a proper answer leaves open: the venue works, and other calls need not wait.
     """
 
     kind: RefusalKind

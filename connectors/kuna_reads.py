@@ -68,12 +68,12 @@ def _read_listing(response: Response, cursor: str | None) -> Page:
     times = [order.created_ms for order in orders if order.created_ms is not None]
     end_ms = min(times) + 1 if len(times) == len(orders) else None
     if end_ms is None or (cursor is not None and end_ms >= int(cursor)):
-        return _no_page("a full page of the listing does not tell how to go on")
+        return _no_page("a full page of the listing does not tell how to go on", served=True)
     return Page(orders, str(end_ms))
 
 
-def _no_page(message: str) -> Page:
-    return Page((), refusal=Refusal(RefusalKind.UNCERTAIN, message=message))
+def _no_page(message: str, *, served: bool = False) -> Page:
+    return Page((), refusal=Refusal(RefusalKind.UNCERTAIN, message=message, served=served))
 
 
 def _open_order(row: object) -> OpenOrder | None:

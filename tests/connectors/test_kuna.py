@@ -11,8 +11,10 @@ from connectors.calls import Answer, RefusalKind, Response, Scope, Stamp
 from connectors.credentials import Credentials
 from connectors.kuna import PATH, VENUE
 from connectors.kuna_calls import authorization, build_get
+from connectors.kuna_reads import PAGE_SIZE
 from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import Evidence, Status
+from connectors.reading import iso_ms
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "kuna.json").read_text("utf-8"))["vectors"]
 CREDENTIALS = Credentials("test-api-key", "test-secret-not-real", public_key="test-public-key")
@@ -215,6 +217,21 @@ def test_a_refusal_that_is_about_an_order_is_no_trouble_of_the_venue(
 
     assert refusal is not None
     assert refusal.served is served
+
+
+@pytest.mark.parametrize(("broken", "served"), [(False, True), (True, False)])
+def test_a_listing_that_cannot_go_on_is_no_trouble_of_the_venue_and_a_broken_one_is(broken: bool, served: bool) -> None:
+    """More orders than a page holds were made in one millisecond: no time leads behind them."""
+    row = {"pair": "BTC_USDT", "side": "Bid", "createdAt": "2026-11-20T10:00:00.000Z", "executedQuantity": "0"}
+    rows = [row | {"id": f"00000000-0000-4000-8000-{number:012}", "status": "Open"} for number in range(PAGE_SIZE)]
+    rows[7] |= {"id": None} if broken else {}
+    cursor = str(iso_ms(row["createdAt"]))
+
+    page = VENUE.listings[-1].read(Response(200, json.dumps({"data": rows}).encode()), cursor)
+
+    assert page.orders == ()
+    assert page.refusal is not None
+    assert page.refusal.served is served
 
 
 def test_message_outranks_the_code() -> None:
