@@ -123,20 +123,6 @@ def test_who_was_stopped_and_claims_before_its_heart_beats_is_no_dead_worker(lan
     assert other.seize(claim.chunk_id, START_MS + HEARTBEAT_MS) is not None
 
 
-def test_a_permission_for_a_time_to_come_is_a_sign_of_life_until_then(lanes: Lanes) -> None:
-    lanes.put("b", "a")
-    lanes.put("c", "b")
-    ahead_ms = START_MS + 300
-    (first,) = lanes.store.claim("main", 1, ahead_ms).claims
-    lanes.redis.delete(keys.worker("w1"))
-    claim = lanes.claim()
-    other = lanes.worker("w2")
-
-    assert claim.permitted_ms == first.permitted_ms == ahead_ms
-    assert other.seize(claim.chunk_id, ahead_ms + HEARTBEAT_MS - 1) is None
-    assert other.seize(claim.chunk_id, ahead_ms + HEARTBEAT_MS) is not None
-
-
 def test_what_was_seized_from_a_dead_worker_can_be_seized_again(lanes: Lanes) -> None:
     lanes.put("b", "a")
     claim = lanes.claim()

@@ -136,7 +136,7 @@ end
 local function take(id, kind, account, holder, now, permission, spent)
   local chunk, token = P .. 'chunk:' .. id, next_token(account)
   redis.call('HDEL', chunk, 'seized')
-  redis.call('ZADD', P .. 'flights:' .. account, text(math.max(now, permission)), id)
+  redis.call('ZADD', P .. 'flights:' .. account, now, id)
   redis.call('HSET', chunk, 'holder', holder, 'token', token, 'kind', kind, 'permission', text(permission),
     'spent', spent or '')
   local c = redis.call('HMGET', chunk, 'batch', 'attempts', 'deadline_ms', 'deaths', 'empty_ms', 'all')
