@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from threading import Event, Lock
 from typing import Any, Final, Protocol
 
@@ -16,7 +17,8 @@ from worker.gate import Gate, Place
 SLICE_MS: Final = 1_000  # how long one drain works before others get a chance at its place
 
 
-SETTLED_AT_ONCE: Final = 100  # orders of answers that one script settles: a few ms
+SETTLED_AT_ONCE: Final = 160  # what the answers that one script settles may weigh: about 5 ms, with what it claims
+ANSWER_WEIGHS: Final = 9  # as much as so many orders
 Answered = tuple[Claim, Settlement]
 
 
@@ -232,10 +234,8 @@ class Drains:
 
 def _first_of(answers: list[Answered]) -> list[Answered]:
     """Take those out of *answers* that one script is to settle."""
-    taken, orders = 0, 0
-    while taken < len(answers) and (not taken or orders + len(answers[taken][0].places) <= SETTLED_AT_ONCE):
-        orders += len(answers[taken][0].places)
-        taken += 1
+    weights = accumulate(ANSWER_WEIGHS + len(claim.places) for claim, _ in answers)
+    taken = max(1, sum(weight <= SETTLED_AT_ONCE for weight in weights))
     first, answers[:] = answers[:taken], answers[taken:]
     return first
 

@@ -22,7 +22,7 @@ from tasks.proof import lists_from
 from tasks.report import COMPACT
 from tasks.standings import invalid
 
-SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
+SLICE: Final = 125  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
 LATEST_MS: Final = 50  # after its permission a call leaves so late, or not at all
 LONGEST_CALL_MS: Final = (
     60_000  # no call takes as long: what a living worker holds, and asks for no other call, it has lost

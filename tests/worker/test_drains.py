@@ -19,7 +19,7 @@ from tasks.errors import Unreachable
 from tasks.ports import Grant, Wait, Why
 from tests.fakes import PLAIN, START_MS, FakeClock, FakeLine, FakeLog, account_of, ids_of, said
 from tests.tasks.lanes import Lanes, fake_redis
-from worker.drains import SETTLED_AT_ONCE, SLICE_MS, Drains
+from worker.drains import ANSWER_WEIGHS, SETTLED_AT_ONCE, SLICE_MS, Drains
 from worker.gate import WIDEST, Gate
 
 PATIENCE_S = 10.0
@@ -330,15 +330,16 @@ def test_answers_that_come_while_another_is_settled_are_settled_together() -> No
 
 
 def test_no_more_orders_are_settled_by_one_script_than_take_it_a_moment() -> None:
-    house = House(max_in_flight=SETTLED_AT_ONCE + 9)
-    house.drains.gate = Gate(2 * SETTLED_AT_ONCE)
-    house.put("b", SETTLED_AT_ONCE + 9)
+    most = SETTLED_AT_ONCE // (ANSWER_WEIGHS + 1)
+    house = House(max_in_flight=most + 9)
+    house.drains.gate = Gate(2 * most)
+    house.put("b", most + 9)
     settled = settling_all_at_once(house)
 
     house.drains.drain("main")
 
     assert house.done("b")
-    assert settled == [1, SETTLED_AT_ONCE, 8]
+    assert settled == [1, most, 8]
 
 
 def test_answers_that_cannot_be_settled_free_their_places_and_those_that_come_next_are_settled() -> None:
