@@ -50,7 +50,7 @@ class Settings:
     redis_url: str = field(repr=False)  # it may hold a password
     keep_days: float
     accounts: Mapping[str, Account]
-    guard_ms: int = 20
+    guard_ms: int = 10
     cleanup_share: float = 0.7
     schedules: tuple[Schedule, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
@@ -109,7 +109,7 @@ class LimiterSchema(Schema):
 
         unknown = RAISE
 
-    guard_ms = fields.Integer(strict=True, load_default=20, validate=validate.Range(0, 1000))
+    guard_ms = fields.Integer(strict=True, load_default=10, validate=validate.Range(0, 1000))
     cleanup_share = fields.Float(load_default=0.7, validate=validate.Range(0, 1, min_inclusive=False))
 
 

@@ -274,8 +274,8 @@ class RedisStore:
         return min([LATEST_MS, *(limit.per_ms // 10 for limit in limits)])
 
     def _guard(self, limit: Limit) -> int:
-        """A long window is widened by a fiftieth: it costs no more of the rate than a short one's guard."""
-        return max(self._guard_ms, limit.per_ms // 50)
+        """A long window is widened by a hundredth: it costs no more of the rate than a short one's guard."""
+        return max(self._guard_ms, limit.per_ms // 100)
 
     def seize(self, chunk_id: str, now_ms: int, account: str = "") -> Claim | None:
         """Take a chunk that waits past its deadline, or whose worker is gone; None if neither is so.

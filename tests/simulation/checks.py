@@ -153,7 +153,7 @@ class Checks:
             every = (*account.limits, *self.world.exchange.kind.limits)
             limits = tuple({(limit.name, limit.per_ms): limit for limit in every}.values())
         return [
-            (limit, key, limit.per_ms + max(self.guard_ms, limit.per_ms // 50))
+            (limit, key, limit.per_ms + max(self.guard_ms, limit.per_ms // 100))
             for limit, key in self.world.exchange.windows(account, limits)
         ]
 

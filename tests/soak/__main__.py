@@ -29,7 +29,7 @@ def main() -> int:
         "--guard-ms",
         type=int,
         default=20,
-        help="the workers' limiter.guard_ms (default 20); take more where other work makes the machine jitter",
+        help="the workers' limiter.guard_ms (default 20: the venues share the machine); more where others do, too",
     )
     args = parser.parse_args()
     if args.minutes <= 0:

@@ -33,7 +33,7 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 def guarded_ms(limit: Limit) -> int:
     """Give the width of the window that is kept for *limit*."""
-    return limit.per_ms + max(GUARD_MS, limit.per_ms // 50)
+    return limit.per_ms + max(GUARD_MS, limit.per_ms // 100)
 
 
 def late_ms(*limits: Limit) -> int:

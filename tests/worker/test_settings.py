@@ -65,7 +65,7 @@ def test_an_account_has_what_its_venue_documents(write: Write) -> None:
 
     venue = VENUES["upbit"]
     account = settings.accounts["main"]
-    assert (settings.redis_url, settings.keep_days, settings.guard_ms) == (DEFAULT_REDIS_URL, 7.0, 20)
+    assert (settings.redis_url, settings.keep_days, settings.guard_ms) == (DEFAULT_REDIS_URL, 7.0, 10)
     assert (account.name, account.venue, account.egress) == ("main", venue, "default")
     assert (account.base_url, account.limits) == (venue.base_url, venue.limits)
     assert (account.max_orders_per_call, account.max_in_flight) == (venue.max_orders_per_call, venue.max_in_flight)
