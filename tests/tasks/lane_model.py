@@ -97,7 +97,7 @@ class LaneModel:
 
     def _granted(self, store: RedisStore, account: str, grant: Grant, most: int, *, lost: bool = False) -> Any:
         assert len(grant.claims) <= most
-        assert len(grant.claims) < most or grant.wait.why is Why.MORE
+        assert most == 0 or len(grant.claims) < most or grant.wait.why is Why.MORE
         assert grant.wait.until_ms is None or grant.wait.until_ms > self.now_ms
         if not grant.claims:
             return ()
