@@ -57,7 +57,10 @@ class Standing:
 
     @property
     def told(self) -> Mapping[str, Any]:
-        """The details as a mapping: evidence, code, message, filled_qty, order_id, attempts, where there are any."""
+        """The details as a mapping: evidence, code, message, filled_qty, order_id, attempts, where there are any.
+
+        Also updated_ms, where what is told is older than ``at_ms``.
+        """
         found: dict[str, Any] = json.loads(self.details)
         return found
 

@@ -24,13 +24,20 @@ def standing_of(outcome: Outcome, attempt: int, at_ms: int) -> Standing:
 
 
 def tried_again(claim: Claim, at_ms: int) -> tuple[tuple[int, Standing], ...]:
-    """Note the attempt with the orders of *claim* that a read had shown open: that says more than most answers do."""
+    """Note the attempt with the orders of *claim* that a read had shown open: that says more than most answers do.
+
+    Reading back counts from the attempt; what is told of the order is as old as the read.
+    """
     shown = ((place, one) for place, one in zip(claim.places, claim.known, strict=False) if one)
     return tuple(
-        (place, replace(one, at_ms=max(at_ms, one.at_ms), details=COMPACT({**one.told, "attempts": claim.attempt})))
+        (place, replace(one, at_ms=max(at_ms, one.at_ms), details=COMPACT(_since(one) | {"attempts": claim.attempt})))
         for place, one in shown
         if one.status is Status.OPEN
     )
+
+
+def _since(shown: Standing) -> dict[str, object]:
+    return {"updated_ms": shown.at_ms, **shown.told}
 
 
 def invalid(order: OrderRef, reason: str, now_ms: int) -> Standing:
