@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.end_to_end.stage import Process, Stage, wait_for_start
+from tests.soak import vitals
+from tests.soak.vitals import Vitals
 
 RESTART_S: Final = 1.0  # RestartSec=1
 STOP_S: Final = 30.0  # TimeoutStopSec=30
@@ -37,6 +39,7 @@ class Crew:
     posts: list[Post] = field(default_factory=list)
     own_exits: int = 0
     faults: list[str] = field(default_factory=list)
+    looks: list[Vitals | None] = field(default_factory=list)
     _killed: set[int] = field(default_factory=set)
 
     def fill(self, number: int = len(POSTS)) -> None:
@@ -82,6 +85,10 @@ class Crew:
                 post.process = self.stage.worker(*post.arguments, ready=False)
                 post.started += 1
                 post.ended_at_s = None
+
+    def look(self) -> None:
+        """Note what the first post's process holds now."""
+        self.looks.append(vitals.read(self.posts[0].process.pid))
 
     def working(self) -> bool:
         """Say whether every post is filled by a process that has started to work."""

@@ -112,7 +112,10 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """All that one soak does.  ``beating`` says for each producer's heart from when to when it beats, in s."""
+    """All that one soak does.  ``beating`` says for each producer's heart from when to when it beats, in s.
+
+    ``looks`` are the times, in s, at which the first worker's process is looked at between the start and the end.
+    """
 
     mishaps: Sequence[Mishap]
     drafts: Sequence[Draft]
@@ -120,6 +123,7 @@ class Draws:
     bursts: Sequence[Burst] = ()
     replays: Sequence[Replay] = ()
     beating: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    looks: Sequence[float] = ()
 
     def needed(self) -> dict[str, int]:
         """Count the orders that each venue's book must have."""
@@ -139,6 +143,7 @@ def draw(seed: int, seconds: float, hearts: Sequence[str] = ()) -> Draws:
         list(_bursts(Random(f"{seed} bursts"), seconds)),
         list(_replays(Random(f"{seed} replays"), seed, seconds)),
         {heart: list(_beating(Random(f"{seed} {heart}"), seconds)) for heart in hearts},
+        [seconds / 2],
     )
 
 

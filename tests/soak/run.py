@@ -96,7 +96,8 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         warm_told = _told(stage, [warm])  # before its keys are removed
         until(lambda: not _paused(stage), QUIET_S)
         post = crew.posts[0]
-        before, vitals_before = _clean_contents(stage), vitals.read(post.process.pid)
+        before = _clean_contents(stage)
+        crew.look()
         _behave(stage, seed)
         producers = Producers(stage, _seeded(stage, draws, seed))
         own = Clockwork(stage, draws.beating)
@@ -113,17 +114,16 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         known = [each.batch_id for each in asked]
         until(lambda: not leftovers.remaining(leftovers.read(stage.raw), known), LAST_MESSAGE_S)
         others = leftovers.remaining(leftovers.read(stage.raw), known)
-        after, vitals_after = _clean_contents(stage), vitals.read(post.process.pid)
-        others += leftovers.grown(before, after) + vitals.compare(post.name, vitals_before, vitals_after)
+        after = _clean_contents(stage)
+        crew.look()
+        others += leftovers.grown(before, after) + vitals.compare(post.name, *crew.looks[-2:])
         others += [f"the worker {post.name} did not live through"] if post.started > 1 else []
         crew.end()
         others += crew.faults + _probe_faults(told.get(probe.batch_id))
         others += own.findings({batch_id: each.report for batch_id, each in told.items()}, happened)
         record = Record(asked, told, answers, Truth.of(stage.control, _accounts()), quiet_ms, others)
         found = findings.findings(record)
-        rows = summary.count(record, crew, [row["kind"] for row in happened]) + vitals.told(
-            [(post.name, vitals_before, vitals_after)]
-        )
+        rows = summary.count(record, crew, [row["kind"] for row in happened]) + vitals.told(post.name, crew.looks)
         rows.append(("orders a second", f"{sum(len(each.outcomes) for each in told.values()) / lasted_s:.0f}"))
         rows.append(("Redis: keys, bytes", f"{len(before.ttls)}, {before.bytes} → {len(after.ttls)}, {after.bytes}"))
         if found:
@@ -166,14 +166,7 @@ def _happen(
     Gives what happened when, and how many seconds it took.  If the orders are all that is asked for, it ends with them.
     """
     line, troubles, happened = Timeline(), Timeline(), list[dict[str, Any]]()
-    for draft in draws.drafts:
-        line.add(draft.at_s, partial(producers.hand_in, draft))
-    for sweep in draws.sweeps:
-        line.add(sweep.at_s, partial(producers.sweep, sweep))
-    for burst in draws.bursts:
-        line.add(burst.at_s, partial(stage.control.seed, burst.account, **burst.plan))
-    for replay in draws.replays:
-        line.add(replay.at_s, partial(producers.replay, replay))
+    _plan(line, stage, crew, producers, draws)
     for mishap in draws.mishaps:
         line.add(mishap.at_s, lambda mishap=mishap: happened.append(_begin(stage, crew, mishap, troubles)))  # type: ignore[misc]
     if draws.beating:
@@ -193,6 +186,19 @@ def _happen(
     stage.control.clear_faults()
     stage.control.behavior(fill_probability=0.0)
     return happened, lasted_s
+
+
+def _plan(line: Timeline, stage: Stage, crew: Crew, producers: Producers, draws: Draws) -> None:
+    for draft in draws.drafts:
+        line.add(draft.at_s, partial(producers.hand_in, draft))
+    for sweep in draws.sweeps:
+        line.add(sweep.at_s, partial(producers.sweep, sweep))
+    for burst in draws.bursts:
+        line.add(burst.at_s, partial(stage.control.seed, burst.account, **burst.plan))
+    for replay in draws.replays:
+        line.add(replay.at_s, partial(producers.replay, replay))
+    for at_s in draws.looks:
+        line.add(at_s, crew.look)
 
 
 def _begin(stage: Stage, crew: Crew, mishap: Mishap, troubles: Timeline) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.soak.vitals import MAY_GROW, PROC, Vitals, compare, read
+from tests.soak.vitals import MAY_GROW, PROC, Vitals, compare, read, told
 
 START = Vitals(rss_mib=60, threads=30, files=50)
 
@@ -23,6 +23,10 @@ def test_growth_beyond_bounds_is_found(name: str) -> None:
     (line,) = compare("w", START, end)
 
     assert name in line
+
+
+def test_the_table_has_every_look() -> None:
+    assert told("w", [START, None, replace(START, files=51)])[-1] == ("w: files", "50 → 51")
 
 
 @pytest.mark.skipif(not PROC.is_dir(), reason="this system has no /proc")

@@ -17,8 +17,9 @@ class Vitals:
     files: int
 
 
-# A crew that has once had all of its lines and places in use grows no more than this, however long the soak.  The
-# allocator keeps some memory; a thread or a file left at every fault or every call is more than these in minutes.
+# A crew that has met faults and full books for half of a soak grows no more than this in the other half, however long.
+# The allocator keeps what the largest listing took in each of its arenas, and a line what it had in use at once; a
+# thread or a file left at every fault or every call is more than these in minutes.
 MAY_GROW: Final = Vitals(rss_mib=64, threads=40, files=80)
 
 
@@ -32,23 +33,20 @@ def read(pid: int) -> Vitals | None:
         return None
 
 
-def compare(name: str, start: Vitals | None, end: Vitals | None) -> list[str]:
-    """Say in what a process that lived through has grown by more than it may."""
-    if start is None or end is None:
+def compare(name: str, before: Vitals | None, end: Vitals | None) -> list[str]:
+    """Say in what a process that lived through has grown by more than it may since it was *before*."""
+    if before is None or end is None:
         return []
     found = []
     for each in fields(Vitals):
-        before, after, more = (getattr(vitals, each.name) for vitals in (start, end, MAY_GROW))
-        if after > before + more:
-            found.append(f"worker {name}: {each.name} {before} at the start, {after} at the end: grown by over {more}")
+        old, new, more = (getattr(vitals, each.name) for vitals in (before, end, MAY_GROW))
+        if new > old + more:
+            found.append(f"worker {name}: {each.name} {old} before, {new} at the end: grown by over {more}")
     return found
 
 
-def told(rows: Iterable[tuple[str, Vitals | None, Vitals | None]]) -> list[tuple[str, str]]:
-    """Write the vitals of each process at the start and at the end, for the table."""
-    return [
-        (f"{name}: {each.name}", f"{getattr(start, each.name)} → {getattr(end, each.name)}")
-        for name, start, end in rows
-        if start is not None and end is not None
-        for each in fields(Vitals)
-    ]
+def told(name: str, looks: Iterable[Vitals | None]) -> list[tuple[str, str]]:
+    """Write the vitals of a process at each of some *looks* at it, for the table."""
+    seen = [vitals for vitals in looks if vitals is not None]
+    rows = ((each.name, " → ".join(str(getattr(vitals, each.name)) for vitals in seen)) for each in fields(Vitals))
+    return [(f"{name}: {what}", values) for what, values in rows]
