@@ -65,9 +65,10 @@ class Crew:
         post.process.send(signal.SIGKILL)
 
     def terminate(self, post: Post) -> None:
-        """Ask it to end."""
-        post.asked_at_s = post.asked_at_s or time.monotonic()
-        post.process.send(signal.SIGTERM)
+        """Ask it to end; whoever fills an empty post next was not asked."""
+        if post.process.running():
+            post.asked_at_s = post.asked_at_s or time.monotonic()
+            post.process.send(signal.SIGTERM)
 
     def tend(self) -> None:
         """Note who has ended, fill posts that have been empty for a second, and kill who does not end when asked."""
