@@ -21,6 +21,7 @@ from tasks.listing import Listed
 from tasks.ports import Claim, Next, Part
 
 FIRST_READ_MS: Final = 250  # most venues have ended an order long before
+READ_TOGETHER_MS: Final = 100  # what is canceled within so long is read by one query, where it can ask for many
 LONGEST_READ_MS: Final = 5_000
 MOST_SETTLINGS: Final = 5  # after so many settling times at most an order is looked at again that was canceled again
 DOUBTFUL: Final = frozenset({Status.ACCEPTED, Status.UNKNOWN})
@@ -79,8 +80,11 @@ def to_read(claim: Claim, standings: Iterable[tuple[int, Standing]], venue: Venu
     doubtful = tuple(place for place, status in stands.items() if status in DOUBTFUL)
     shown = tuple(place for place, status in stands.items() if status is Status.OPEN)
     later_ms = venue.settling_ms * min(max(1, claim.attempt - 1), MOST_SETTLINGS)
+    first_ms = now_ms + min(FIRST_READ_MS, venue.settling_ms)
+    if any(query.max_orders > 1 for query in venue.queries):
+        first_ms += -first_ms % READ_TOGETHER_MS
     parts = (
-        Part(doubtful, now_ms + min(FIRST_READ_MS, venue.settling_ms), Next.READ),
+        Part(doubtful, first_ms, Next.READ),
         Part(shown, now_ms + max(FIRST_READ_MS, later_ms), Next.READ),
     )
     return tuple(part for part in parts if part.places)

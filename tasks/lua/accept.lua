@@ -5,11 +5,13 @@
 --       8… field, value, … of the batch hash
 -- Gives 'new', 'known' (same content) or 'conflict' (other content).
 -- A refused batch gives its id free again: nothing of it was ever sent.  But what was refused is not taken in by the
--- same entry of the inbox, which comes again where its reader died.
+-- same entry of the inbox, which comes again where its reader died; and a sweep that matched too many stays refused,
+-- however often and by whatever way it comes again, until its content is another.
 local P = KEYS[1]
 local batch = P .. 'batch:' .. ARGV[1]
-local known = redis.call('HMGET', batch, 'digest', 'state', 'entry')
-if known[1] and (known[2] ~= 'refused' or known[3] == ARGV[7]) then
+local known = redis.call('HMGET', batch, 'digest', 'state', 'entry', 'planned')
+local counted = known[4] and known[1] == ARGV[2]
+if known[1] and (known[2] ~= 'refused' or known[3] == ARGV[7] or counted) then
   return known[1] == ARGV[2] and 'known' or 'conflict'
 end
 -- First what a full Redis denies: a script that has written once may go on, and would take the batch in.

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from connectors.orders import IdKind, OrderRef
 from connectors.outcomes import VERDICTS, Evidence, Outcome, Status, Verdict
 from connectors.reads import OpenOrder
 from connectors.registry import VENUES
+from connectors.venue import Venue
 from tasks.budget import renewal_ms
 from tasks.fold import Standing
 from tasks.listing import Listed
@@ -18,7 +20,7 @@ from tasks.ports import Claim, ClaimKind
 from tasks.proof import LONGEST_READ_MS, MOST_SETTLINGS, Proof, Read, lists_from, to_read
 from tasks.standings import standing_of
 from tests.fakes import START_MS, account_of
-from tests.tasks.book import BLIND, READABLE
+from tests.tasks.book import BLIND, READABLE, SINGLE
 
 ACCOUNT = account_of(READABLE)
 IDS = tuple("abcdef")
@@ -107,6 +109,20 @@ def test_what_a_cancel_left_in_doubt_is_read(claim: Claim, data: st.DataObject) 
     assert Counter(place for part in parts for place in part.places) == Counter(doubtful)
     assert all(START_MS < part.ready_ms <= START_MS + READABLE.settling_ms * MOST_SETTLINGS for part in parts)
     assert to_read(claim, standings, BLIND, START_MS) == ()
+
+
+@pytest.mark.parametrize(("venue", "together"), [(READABLE, True), (SINGLE, False)])
+def test_what_is_canceled_within_a_moment_is_read_at_once_where_one_query_asks_for_many(
+    venue: Venue, together: bool
+) -> None:
+    claim = Claim(
+        ClaimKind.SEND, "b/1", "b", "main", 1, 1, START_MS + 60_000, (0,), refs("a"), known=(None,), prove=True
+    )
+    taken = [(0, standing_of(Outcome(claim.orders[0], Status.ACCEPTED, Evidence.CANCEL_ANSWER), 1, START_MS))]
+
+    times = [to_read(claim, taken, venue, START_MS + after_ms)[0].ready_ms for after_ms in (51, 99, 150)]
+
+    assert times == ([START_MS + 400] * 3 if together else [START_MS + 301, START_MS + 349, START_MS + 400])
 
 
 @given(st.none() | st.integers(0, 10**6), st.floats(0, 0.999))

@@ -40,7 +40,7 @@ def test_what_was_accepted_is_read_back_until_it_is_gone(floor: Floor) -> None:
     floor.run()
 
     assert floor.statuses() == ["canceled"] * 2
-    assert floor.book.calls == [(START_MS, "cancel", ["a", "b"]), (START_MS + 250, "many", ["a", "b"])]
+    assert floor.book.calls == [(START_MS, "cancel", ["a", "b"]), (START_MS + 300, "many", ["a", "b"])]
     assert (floor.report()["verdict"], floor.report()["calls"]) == ("flat", 2)
     assert floor.ended == ["b"]
 
@@ -132,7 +132,7 @@ def test_a_query_that_cannot_be_read_is_taken_apart_at_once(floor: Floor, kind: 
 
     assert floor.statuses() == ["canceled"] * 2
     assert sorted(floor.book.asked("one")) == [["a"], ["b"]]
-    assert floor.book.at("one") == [START_MS + 250] * 2
+    assert floor.book.at("one") == [START_MS + 300] * 2
 
 
 HARMLESS = [kind for kind in RefusalKind if kind not in {RefusalKind.REFERENCE, RefusalKind.CALL}]
@@ -532,7 +532,7 @@ def test_a_read_that_is_given_back_is_read_and_not_canceled(floor: Floor) -> Non
     floor.book.put("a")
     floor.cancel("a")
     floor.step()
-    floor.clock.ms += 250
+    floor.clock.ms += 300
     claim = floor.lanes.claim()
     assert claim.kind is ClaimKind.QUERY
 
@@ -548,7 +548,7 @@ def test_a_read_under_way_at_the_deadline_counts_and_ends_the_batch(floor: Floor
     floor.book.put("a", "b")
     floor.cancel("a", "b", deadline_s=10)
     floor.step()
-    floor.clock.ms += 250
+    floor.clock.ms += 300
     claim = floor.lanes.claim()
     floor.clock.ms = START_MS + 10_000
     floor.watch()
@@ -568,7 +568,7 @@ def test_a_batch_whose_reads_were_given_up_ends_no_earlier_than_that(floor: Floo
     floor.book.put("a", "b")
     floor.cancel("a", "b", deadline_s=10)
     floor.step()
-    floor.clock.ms += 250
+    floor.clock.ms += 300
     claim = floor.lanes.claim()
     read_ms = floor.clock.ms
     floor.lanes.store.settle(claim, Settlement((), again=(part(0, read_ms), part(1, read_ms + 1))), read_ms)
@@ -586,7 +586,7 @@ def test_cancels_go_before_reads_and_reads_before_lower_priorities(floor: Floor)
     floor.book.put("a", "b", "c")
     floor.cancel("a", batch_id="kill", priority=Priority.KILL)
     floor.step()
-    floor.clock.ms += 250
+    floor.clock.ms += 300
     floor.cancel("b", batch_id="risk")
     floor.cancel("c", batch_id="kill2", priority=Priority.KILL)
 
