@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
@@ -128,12 +128,12 @@ class Intake:
         planned = plan(batch, self.accounts)
         calls = Counter(chunk.account for chunk in planned.chunks)
 
-        def wake_all() -> None:
-            self._wake([account for account, _ in calls.most_common()], batch.priority)
+        def begun(fresh: Collection[str]) -> None:
+            self._wake([account for account, _ in calls.most_common() if account in fresh], batch.priority)
 
         submitted_ms = int(known[0])
         self.store.enqueue(
-            batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=now_ms, begun=wake_all
+            batch_id, batch, planned, self.accounts, submitted_ms=submitted_ms, now_ms=now_ms, begun=begun
         )
         self.log.info(
             "batch.planned",

@@ -22,7 +22,7 @@ from tasks.proof import lists_from
 from tasks.report import COMPACT
 from tasks.standings import invalid
 
-SLICE: Final = 125  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
+SLICE: Final = 250  # orders, or chunks, that one script writes: below 10 ms even for one order a chunk
 LATEST_MS: Final = 50  # after its permission a call leaves so late, or not at all
 LONGEST_CALL_MS: Final = (
     60_000  # no call takes as long: what a living worker holds, and asks for no other call, it has lost
@@ -330,13 +330,13 @@ class RedisStore:
         *,
         submitted_ms: int,
         now_ms: int,
-        begun: Callable[[], None] = lambda: None,
+        begun: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         """Write a plan into the lanes, slice by slice, each once; picks up where a dead worker stopped.
 
         What is written already stays, even if the configuration has changed since: the rest is cut anew.
-        *begun* is called when the first chunks can be claimed.  Returns when the whole plan is written, by us or
-        by another.
+        *begun* is called with the accounts of which new chunks can be claimed: after the first slice, the second, the
+        fourth and so on, and the last.  Returns when the whole plan is written, by us or by another.
         """
         deadline_ms = submitted_ms + int(batch.deadline_s * 1000)
         expiry_s = self._keep_s + int(batch.deadline_s)
@@ -345,13 +345,17 @@ class RedisStore:
             known = self._redis.hscan_iter(keys.orders(batch_id), count=SLICE) if first else ()
             written = {int(place) for place, _ in known}
             slices = list(_slices(plan, accounts, written, now_ms)) or [([], [])]
+            fresh: set[str] = set()
             for number, (orders, chunks) in enumerate(slices, first):
-                last = int(number == first + len(slices) - 1)
+                done = number - first + 1
+                last = int(done == len(slices))
                 args = [batch_id, now_ms, number, last, *head, len(orders) // 5, *orders, len(chunks) // 3, *chunks]
                 if not self._enqueue(keys=[keys.PREFIX], args=args):
                     break  # another worker writes this plan; it may die over it, so look again
-                if number == first:
-                    begun()
+                fresh.update(chunks[1::3])
+                if last or done & (done - 1) == 0:
+                    begun(fresh)
+                    fresh = set()
 
     def _next_slice(self, batch_id: str) -> int | None:
         """Give the number of the slice to write next; None if the plan is written, or its batch no longer open."""

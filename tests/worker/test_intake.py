@@ -96,6 +96,21 @@ def test_a_document_becomes_chunks_and_a_hint(office: Office) -> None:
     office.lanes.sound()
 
 
+@pytest.mark.parametrize(("slices", "told"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (9, 5)])
+def test_a_plan_of_many_slices_is_worked_on_as_it_grows(
+    office: Office, slices: int, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has claimed all that there was must hear of what comes later: the watch looks twice a second only."""
+    monkeypatch.setattr(store_module, "SLICE", 1)
+    most = office.lanes.account.max_orders_per_call
+    orders = [{"order_id": str(number)} for number in range((slices - 1) * most + 1)]
+    office.post(DOCUMENT | {"orders": orders})
+
+    office.intake.step()
+
+    assert office.hints == office.begun == [("main", "risk")] * told
+
+
 def test_work_begins_here_before_anybody_is_told(office: Office) -> None:
     told: list[str] = []
     intake = replace(
@@ -302,7 +317,7 @@ def many(office: Office, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return DOCUMENT | {"account": None, "orders": orders}
 
 
-def test_accounts_are_woken_when_the_first_slice_is_written_those_with_most_calls_first(
+def test_accounts_are_woken_when_their_chunks_are_written_those_with_most_calls_first(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.post(many(office, monkeypatch))
@@ -319,7 +334,7 @@ def test_accounts_are_woken_when_the_first_slice_is_written_those_with_most_call
 
     hinting.step()
 
-    assert told == [("many", 1), ("some", 1), ("few", 1)]
+    assert told == [("many", 1), ("some", 2), ("many", 4), ("few", 4), ("many", 7), ("some", 7)]
     assert len(written) == 7
     assert len(office.lanes.grant(9).claims) + len(office.lanes.store.claim("many", 9, office.lanes.now_ms).claims) == 5
 
