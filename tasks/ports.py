@@ -63,7 +63,6 @@ class Why(StrEnum):
     """Why there is nothing more to claim."""
 
     MORE = "more"  # there may be: as many were given as were asked for
-    WITHHELD = "withheld"  # there is: what was claimed had to be given back, as this process is too busy
     IDLE = "idle"  # no chunk is ready
     PAUSED = "paused"  # the account, or all that share its key or IP, waits
     FULL = "full"  # as many calls in flight as are allowed

@@ -285,7 +285,7 @@ def work_on(drain: Drain, claim: Claim, *, go_on: bool = False) -> Wait:
     while True:
         settlement = drain.work_on(claim)
         if settlement is None:
-            return Wait(Why.WITHHELD)
+            return Wait(Why.MORE)  # it was given back unsent
         grant = drain.settle([(claim, settlement)], int(go_on))
         if not grant.claims:
             return grant.wait

@@ -15,8 +15,6 @@ from tasks.ports import Claim, Log, Settlement, Wait, Why
 from worker.gate import Gate, Place
 
 SLICE_MS: Final = 1_000  # how long one drain works before others get a chance at its place
-
-
 SETTLED_AT_ONCE: Final = 160  # what the answers that one script settles may weigh: about 5 ms, with what it claims
 ANSWER_WEIGHS: Final = 9  # as much as so many orders
 Answered = tuple[Claim, Settlement]

@@ -42,7 +42,7 @@ class Stage:
             wait = grant.wait
             for claim in grant.claims:
                 wait = work_on(self.drain, claim, go_on=True)
-            if wait.why not in {Why.MORE, Why.WITHHELD}:
+            if wait.why is not Why.MORE:
                 if wait.until_ms is None:
                     return wait
                 self.clock.ms = max(self.clock.ms, wait.until_ms)

@@ -246,7 +246,7 @@ def test_a_permission_that_has_run_out_gives_the_chunk_back_unsent() -> None:
     stage.store.use_by_ms = 10
     stage.store.put(refs(*NAMES))
 
-    assert stage.work() == Wait(Why.WITHHELD)
+    assert stage.work() == Wait(Why.MORE)
 
     assert (stage.sent(), stage.store.settlements) == ([], [])
     assert [claim.places for claim in stage.store.released] == [(0, 1, 2, 3)]
