@@ -22,6 +22,7 @@ from tasks.errors import UnknownBatch
 from tasks.ports import Hint
 from worker.drains import Drains
 from worker.heartbeats import Heartbeats
+from worker.hints import wake
 from worker.intake import Intake
 from worker.logs import get_log
 from worker.metrics import BATCHES, Metered
@@ -164,10 +165,16 @@ class Service:
 
     def work_on(self, account: str) -> None:
         """Work on an account's lane for one slice, and pass the hint on if work may be left."""
-        if self.drains.drain(account) and not self.stopping():
+        if not self.drains.drain(account) or self.stopping():
+            return
+        log = get_log(worker=self._worker_id)
+        try:
             priority = self._store.ready(account, self._clock.now_ms())
-            if priority is not None:
-                self.hint(account, priority)
+        except redis.RedisError as error:  # the watch looks again
+            log.warning("drain.unreachable", account=account, error=str(error))
+            return
+        if priority is not None:
+            wake(self.hint, account, priority, log)
 
     def _begin(self, account: str, priority: str) -> None:
         """Work on *account* without waiting until a hint has gone through Redis, unless others are to do that work."""
