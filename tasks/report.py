@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from connectors.orders import IdKind
@@ -16,15 +17,21 @@ COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: js
 
 def details(outcome: Outcome, attempts: int) -> str:
     """Write the part of an outcome that is kept beside its status, as compact JSON without nulls."""
-    fields = {
-        "evidence": None if outcome.evidence is Evidence.NONE else outcome.evidence.value,
-        "code": outcome.code,
-        "message": outcome.message,
-        "filled_qty": outcome.filled_qty,
-        "order_id": outcome.order_id,
-        "attempts": attempts,
-    }
-    return COMPACT({name: value for name, value in fields.items() if value is not None})
+    evidence = None if outcome.evidence is Evidence.NONE else outcome.evidence.value
+    fields = (
+        ("evidence", evidence),
+        ("code", outcome.code),
+        ("message", outcome.message),
+        ("filled_qty", outcome.filled_qty),
+        ("order_id", outcome.order_id),
+        ("attempts", attempts),
+    )
+    return _compact(tuple(field for field in fields if field[1] is not None))
+
+
+@lru_cache(maxsize=1024)  # most orders of a call have the same
+def _compact(fields: tuple[tuple[str, object], ...]) -> str:
+    return COMPACT(dict(fields))
 
 
 def report(batch: Mapping[str, str]) -> dict[str, Any]:

