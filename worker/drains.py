@@ -198,8 +198,10 @@ class Drains:
                 lane.settling = bool(some)
             if not some:
                 return following
+            if following is not None:  # its permission runs out, so it does not wait for what is settled now
+                self._submit(lane, following)
             claims = self._settle(lane, some)
-            for claim in ([] if following is None else [following]) + claims[1:]:
+            for claim in claims[1:]:
                 self._submit(lane, claim)
             following = claims[0] if claims else None
 

@@ -21,6 +21,7 @@ from tests.fakes import PLAIN, START_MS, FakeClock, FakeLine, FakeLog, account_o
 from tests.tasks.lanes import Lanes, fake_redis
 from worker.drains import ANSWER_WEIGHS, SETTLED_AT_ONCE, SLICE_MS, Drains
 from worker.gate import WIDEST, Gate
+from worker.store import LATEST_MS
 
 PATIENCE_S = 10.0
 
@@ -327,6 +328,24 @@ def test_answers_that_come_while_another_is_settled_are_settled_together() -> No
     assert sum(settled) == 12
     (lane,) = house.drains._lanes.values()
     assert (lane.callers, lane.answers, lane.settling) == (0, [], False)
+
+
+def test_what_was_claimed_behind_an_answer_does_not_wait_until_the_next_ones_are_settled() -> None:
+    house = House(max_in_flight=2)
+    house.put("b", 6)
+    turn = house.lanes.store.turn
+
+    def slow(*args: Any) -> Any:
+        house.lanes.clock.ms += LATEST_MS * 3 // 5
+        return turn(*args)
+
+    house.lanes.store.turn = slow  # type: ignore[method-assign]  # each takes more than half of a permission
+    settled = settling_all_at_once(house)
+    house.drains.drain("main")
+
+    assert house.done("b")
+    assert sum(settled) == 6
+    assert house.line.withheld == []
 
 
 def test_no_more_orders_are_settled_by_one_script_than_take_it_a_moment() -> None:
