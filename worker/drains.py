@@ -147,9 +147,12 @@ class Drains:
         self._submit(lane, claim)
 
     def _submit(self, lane: _Lane, claim: Claim) -> None:
+        waiting = [claim]
         try:
-            self.pool.submit(self._call, lane, claim)
-        except RuntimeError:  # this process is about to end
+            self.pool.submit(self._call, lane, waiting)
+        except RuntimeError:  # this process is about to end, or gets no more threads: one that it has may come to it
+            if _taken(waiting) is None:
+                return
             self.gate.leave()
             self._landed(lane, 1, Wait(Why.IDLE))
             try:
@@ -157,9 +160,9 @@ class Drains:
             except redis.RedisError as error:  # the watch gives it back
                 self.log.warning("drain.unreachable", account=claim.account, error=str(error))
 
-    def _call(self, lane: _Lane, claim: Claim) -> None:
-        """Carry out *claim*, and what can be claimed behind it."""
-        following: Claim | None = claim
+    def _call(self, lane: _Lane, waiting: list[Claim]) -> None:
+        """Carry out the claim that is *waiting*, unless it was given back, and what can be claimed behind it."""
+        following = _taken(waiting)
         while following is not None:
             settlement = self._carry_out(lane, following)
             following = None if settlement is None else self._hand_in(lane, (following, settlement))
@@ -230,6 +233,14 @@ class Drains:
             lane.look = lane.look or wait.why is Why.MORE
             lane.next_ms = _earlier(lane.next_ms, wait.until_ms)
             lane.wake.set()
+
+
+def _taken(waiting: list[Claim]) -> Claim | None:
+    """Take the claim that is *waiting*, if nobody has; of two threads one gets it."""
+    try:
+        return waiting.pop()
+    except IndexError:
+        return None
 
 
 def _first_of(answers: list[Answered]) -> list[Answered]:

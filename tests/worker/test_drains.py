@@ -400,6 +400,33 @@ def test_what_was_claimed_when_the_pool_is_shut_down_is_given_back() -> None:
     assert [claim.attempt for claim in house.lanes.grant(4).claims] == [1, 1]
 
 
+def test_what_was_given_back_as_no_thread_could_be_started_is_not_sent_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An executor has queued it by then."""
+    start, callers = threading.Thread.start, []
+
+    def few(thread: threading.Thread) -> None:
+        if thread.name.startswith("caller"):
+            callers.append(thread)
+            if len(callers) in {2, 3}:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    with ThreadPoolExecutor(8, thread_name_prefix="caller") as pool:
+        house = House(max_in_flight=8, pool=pool)
+        house.put("b", 12)
+        while house.drains.drain("main"):
+            pass
+
+    assert house.done("b")
+    assert Counter(house.sent()) == Counter(f"b {place}" for place in range(12))
+    (lane,) = house.drains._lanes.values()
+    assert lane.callers == 0
+    assert house.drains.gate.enter(2 * WIDEST) == WIDEST
+
+
 def test_a_batch_whose_end_cannot_be_told_breaks_nothing_and_what_was_claimed_behind_it_is_sent() -> None:
     def ended(batch_id: str) -> None:
         raise Unreachable("away")
