@@ -174,8 +174,7 @@ class RedisStore:
 
         To be called now and then: nobody else takes a chunk from a worker whose heart beats.
         """
-        while self._lost:
-            account, token, holder = self._lost[-1]
+        for account, token, holder in tuple(self._lost):
             self._release(keys=[keys.PREFIX], args=[account, now_ms, token, holder])
             with suppress(ValueError):  # another thread was faster
                 self._lost.remove((account, token, holder))

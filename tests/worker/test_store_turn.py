@@ -211,6 +211,19 @@ def test_it_is_taken_back_when_redis_is_there_again(lanes: Lanes) -> None:
     assert lanes.claim().attempt == 1
 
 
+def test_of_two_threads_that_take_it_back_none_fails(lanes: Lanes) -> None:
+    class Raced(list[tuple[str, str, str]]):
+        def __len__(self) -> int:
+            there = super().__len__()
+            self.clear()  # the other thread has just given back the last one
+            return there
+
+    lanes.put("b", "a")
+    lanes.store._lost = Raced([("main", "", "w1#0")])
+
+    assert lanes.claim().places == (0,)
+
+
 def test_a_claim_that_never_came_to_redis_takes_nothing_back(lanes: Lanes) -> None:
     lanes.put("b", "a")
     with losing(lanes.store, "_claim", print, carried_out=False), pytest.raises(redis.ConnectionError):
