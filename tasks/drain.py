@@ -14,7 +14,7 @@ from tasks.ports import Claim, ClaimKind, Grant, Line, Log, Next, Part, Pause, S
 from tasks.proof import Proof, group, known_as, to_read
 from tasks.retry import STEPS, Step, Stop, pause_ms, stop_for
 from tasks.standings import all_of, read_standings, standing_of, standings_of, tried_again
-from tasks.sweep import Sweeper
+from tasks.sweep import Stopped, Sweeper
 
 DEADLY = 3  # deaths of workers on one chunk until it is taken apart
 ANSWER_LENGTH = 1_000  # bytes of an unlisted answer in the log
@@ -36,7 +36,8 @@ class Attempt:
 class Drain:
     """All that it takes to work on one account's lane.  Safe to use from several threads at once.
 
-    ``ended`` is told the id of each batch that a settlement ends.
+    ``ended`` is told the id of each batch that a settlement ends; ``stopping`` says whether the process is about to
+    end, so that a listing is given back.
     """
 
     account: Account
@@ -46,12 +47,14 @@ class Drain:
     log: Log
     venue_clock: VenueClock
     ended: Callable[[str], None]
+    stopping: Callable[[], bool] = lambda: False
     unlisted: set[str] = field(default_factory=set)  # codes that were told already
 
     @property
     def sweeper(self) -> Sweeper:
         """What lists for this account."""
-        return Sweeper(self.account, self.store, self.line, self.clock, self.log, self.venue_clock, self._heed)
+        venue_clock, stopping = self.venue_clock, self.stopping
+        return Sweeper(self.account, self.store, self.line, self.clock, self.log, venue_clock, self._heed, stopping)
 
     def work_on(self, claim: Claim, built: Callable[[], None] = lambda: None) -> Settlement | None:
         """Carry out what *claim* permits; gives what there is to settle, or None if it was given back unsent.
@@ -60,6 +63,8 @@ class Drain:
         """
         try:
             settlement = self._carry_out(claim, built)
+        except Stopped:
+            settlement = None
         except Exception:
             if claim.kind in {ClaimKind.LIST, ClaimKind.SWEEP}:  # the store was away: its heart beats, so nobody
                 self.store.release(claim, self.clock.now_ms())  # else would take the chunk for a minute

@@ -22,6 +22,11 @@ TALLY_MS: Final = 200  # how soon it is looked again whether all accounts are co
 RETRY_MS: Final = 1_000
 HOPELESS: Final = frozenset({RefusalKind.CREDENTIALS, RefusalKind.CALL})  # listing again will hardly help
 
+
+class Stopped(Exception):
+    """The process is about to end, and a listing may take longer than it is given."""
+
+
 Heed = Callable[[Refusal | None, int, int], None]  # a refusal of a call begun at (2), as of now (3)
 
 
@@ -36,7 +41,10 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Lists one account, for what is in hands.  *heed* is told of every refusal."""
+    """Lists one account, for what is in hands.  *heed* is told of every refusal.
+
+    Raises Stopped between two pages once *stopping* says so: what is in hands is to be given back.
+    """
 
     account: Account
     store: Store
@@ -45,6 +53,7 @@ class Sweeper:
     log: Log
     venue_clock: VenueClock
     heed: Heed
+    stopping: Callable[[], bool]
     calls: Calls = field(default_factory=Calls)
 
     def look_up(self, claim: Claim) -> Settlement:
@@ -122,6 +131,8 @@ class Sweeper:
         def permit(limits: tuple[Limit, ...]) -> MaySend:
             """Wait until a call with *limits* is allowed.  Raises Withheld at the deadline."""
             while (now_ms := self.clock.now_ms()) < claim.deadline_ms:
+                if self.stopping():
+                    raise Stopped
                 permission = self.store.permit(claim, limits, now_ms)
                 if permission.use_by_ms is not None:
                     self.calls.permitted += 1

@@ -98,7 +98,8 @@ class Service:
         for name, account in settings.accounts.items():
             line = Transport(account.base_url, pool_size=account.max_in_flight, monotonic=self._clock.monotonic_s)
             self._lines.append(line)
-            drain = Drain(account, store, Metered(line, name), self._clock, log, VenueClock(), self.finish)
+            known = self._clock, log, VenueClock(), self.finish, self.stopping
+            drain = Drain(account, store, Metered(line, name), *known)
             self.drains.accounts[name] = drain
         intakes = [
             Intake(

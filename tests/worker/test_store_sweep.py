@@ -53,6 +53,23 @@ def test_everything_open_is_canceled_and_proven(floor: Floor) -> None:
     assert floor.ended == ["b"]
 
 
+@pytest.mark.parametrize("pages", [0, 1])
+def test_who_is_about_to_end_gives_a_listing_back(floor: Floor, pages: int) -> None:
+    """It may take minutes at the venue's limits, and a service manager waits for half of one."""
+    floor.book.put(*"abcde")
+    floor.sweep()
+    claim = floor.lanes.claim()
+    assert claim.kind is ClaimKind.SWEEP
+    drain = replace(floor.drain(), stopping=lambda: len(floor.book.calls) >= pages)
+
+    assert drain.work_on(claim) is None
+
+    assert len(floor.book.calls) == pages
+    floor.lanes.sound()
+    floor.run()
+    assert floor.report()["verdict"] == "flat"
+
+
 def test_nothing_open_is_flat_after_two_listings_apart_by_the_settling_time(floor: Floor) -> None:
     floor.sweep()
 
