@@ -132,33 +132,37 @@ class RedisStore:
 
     def settle(self, claim: Claim, settlement: Settlement, now_ms: int) -> Settled:
         """Write what an attempt taught and give the chunk back, or its parts."""
-        held, ended = self._settle(keys=[keys.PREFIX], args=self._settle_args(claim, settlement, now_ms))
-        return Settled(bool(held), bool(ended))
+        (settled,) = self._settle_all([(claim, settlement)], now_ms)
+        return settled
+
+    def _settle_all(self, answers: Sequence[tuple[Claim, Settlement]], now_ms: int) -> list[Settled]:
+        return _settled(self._settle(keys=[keys.PREFIX], args=self._answers_args(answers, now_ms)))
 
     def turn(
         self, account: str, answers: Sequence[tuple[Claim, Settlement]], most: int, now_ms: int
     ) -> tuple[list[Settled], Grant]:
         """Settle claims of *account* and take its next chunks in one go; only settle while Redis is in trouble."""
         holder = self._holder()
-        args: list[Any] = [len(answers)]
-        for claim, settlement in answers:
-            args += self._settle_args(claim, settlement, now_ms)
-        args += self._claim_args(account, holder, most, now_ms)
+        args = self._answers_args(answers, now_ms) + self._claim_args(account, holder, most, now_ms)
         try:
             told, granted = self._turn(keys=[keys.PREFIX], args=args)
         except redis.RedisError:
             self._lost.append((account, "", holder))
-            return self._settle_each(answers, now_ms), Grant((), Wait(Why.MORE))
-        settled = [Settled(bool(held), bool(ended)) for held, ended in zip(told[::2], told[1::2], strict=True)]
-        return settled, self._grant(account, granted)
+            return self._settle_patiently(answers, now_ms), Grant((), Wait(Why.MORE))
+        return _settled(told), self._grant(account, granted)
 
-    def _settle_each(self, answers: Iterable[tuple[Claim, Settlement]], now_ms: int) -> list[Settled]:
-        """Settle claims one by one.  Raises what the last one that failed did, when all were tried."""
+    def _settle_patiently(self, answers: Sequence[tuple[Claim, Settlement]], now_ms: int) -> list[Settled]:
+        """Settle claims though Redis was in trouble; each by itself if it does not take one of them.
+
+        Raises what the last one that failed did, when all were tried.
+        """
+        with suppress(redis.ResponseError):
+            return self._settle_all(answers, now_ms)
         settled, failed = [], None
         for claim, settlement in answers:
             try:
                 settled.append(self.settle(claim, settlement, now_ms))
-            except redis.RedisError as error:
+            except redis.ResponseError as error:
                 failed = error
         if failed is not None:
             raise failed
@@ -214,6 +218,12 @@ class RedisStore:
             flat += [limit_key(account, limit), limit.units, limit.per_ms + self._guard(limit), limit.cost]
             flat.append(self._late_ms([limit]))
         return flat
+
+    def _answers_args(self, answers: Sequence[tuple[Claim, Settlement]], now_ms: int) -> list[Any]:
+        args: list[Any] = [len(answers)]
+        for claim, settlement in answers:
+            args += self._settle_args(claim, settlement, now_ms)
+        return args
 
     def _settle_args(self, claim: Claim, settlement: Settlement, now_ms: int) -> list[Any]:
         account = self._accounts.get(claim.account)  # the watch settles what other workers' accounts left behind
@@ -520,6 +530,10 @@ def _flat_orders(places: Iterable[int], plan: Plan, accounts: Accounts, now_ms: 
         named = accounts[order.account].venue.names_siblings and reason is None
         flat += [place, order.account, name, standing, name if named else ""]
     return flat
+
+
+def _settled(told: Sequence[int]) -> list[Settled]:
+    return [Settled(bool(held), bool(ended)) for held, ended in zip(told[::2], told[1::2], strict=True)]
 
 
 def _name(account: str, ref: OrderRef) -> str:

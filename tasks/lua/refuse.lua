@@ -5,8 +5,9 @@
 local P, recorded = KEYS[1], 0
 if ARGV[1] ~= '' then
   local batch = P .. 'batch:' .. ARGV[1]
-  local b = redis.call('HMGET', batch, 'state', 'digest', 'slices')
-  if not b[1] or b[1] == 'refused' or (b[2] == ARGV[6] and b[1] == 'accepted' and not b[3]) then
+  local b = redis.call('HMGET', batch, 'state', 'digest', 'slices', 'planned')
+  -- A sweep that matched too many is known by its digest when it comes again.
+  if not b[1] or (b[1] == 'refused' and not b[4]) or (b[2] == ARGV[6] and b[1] == 'accepted' and not b[3]) then
     redis.call('HSET', batch, 'batch_id', ARGV[1], 'state', 'refused', 'errors', ARGV[3])
     redis.call('HSETNX', batch, 'submitted_ms', ARGV[2])
     redis.call('HDEL', batch, 'digest')

@@ -123,12 +123,9 @@ class Checks:
             case "claim":
                 self._granted(args, found)
             case "settle":
-                self._settled(args, found)
+                self._all_settled(args, found)
             case "turn":
-                at = 1
-                for i in range(args[0]):
-                    at += self._settled(args[at:], found[0][2 * i : 2 * i + 2])
-                self._granted(args[at:], found[1])
+                self._granted(args[self._all_settled(args, found[0]) :], found[1])
             case "seize" if found:
                 self._seized(args, found)
             case "release":
@@ -262,6 +259,12 @@ class Checks:
             for scope, until_ms in self.bans.items():
                 if scope in _scopes(account) and world.scheduler.now_ms < until_ms - 5:
                     self.fault(f"{account.name} gets a permission while {scope} is banned")
+
+    def _all_settled(self, args: Sequence[Any], found: Any) -> int:
+        at = 1
+        for i in range(args[0]):
+            at += self._settled(args[at:], found[2 * i : 2 * i + 2])
+        return at
 
     def _settled(self, args: Sequence[Any], found: Any) -> int:
         chunk, batch, account, token = args[0], args[1], args[2], int(args[3])

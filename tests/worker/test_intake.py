@@ -12,7 +12,7 @@ import redis
 from tasks import keys
 from tasks.batch import Priority
 from tasks.client import Client
-from tasks.errors import UnknownBatch
+from tasks.errors import DocumentRefused, UnknownBatch
 from tasks.ports import Tally
 from tests.fakes import FakeLog, account_of
 from tests.tasks.lanes import BOTH, Lanes, connection_of
@@ -212,6 +212,10 @@ def test_a_sweep_that_matched_too_many_stays_refused_when_its_entry_comes_again(
     office.of("w2").take(office.post(raw), raw)
     assert office.state("b") == "refused"
     assert office.lanes.client.submit(json.loads(raw)) == "b"
+    assert office.state("b") == "refused"
+    with pytest.raises(DocumentRefused):
+        office.of("w2").take("7-1", json.dumps(json.loads(raw) | {"max_orders": -1}))
+    office.of("w2").take(office.post(raw), raw)
     assert office.state("b") == "refused"
     office.lanes.client.submit(json.loads(raw) | {"max_orders": 2})
     assert office.state("b") == "accepted", "of what was refused nothing was sent, so another content may have its id"

@@ -80,19 +80,41 @@ def test_a_turn_settles_several_chunks_and_claims_as_many_as_are_asked_for(lanes
     lanes.sound()
 
 
-def test_where_redis_fails_at_a_turn_and_at_one_of_its_answers_the_others_are_settled(lanes: Lanes) -> None:
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_where_redis_fails_at_a_turn_all_its_answers_are_settled_by_one_patient_command(
+    lanes: Lanes, carried_out: bool
+) -> None:
+    """One by one, each would have the whole of the patience, one after the other."""
     lanes.put("b", *"abc")
     claims = lanes.grant(3).claims
     settle, tried = lanes.store._settle, []
 
-    def fails_once(**arguments: Any) -> Any:
-        tried.append(1)
-        if len(tried) == 2:
-            raise redis.ConnectionError
+    def counted(**arguments: Any) -> Any:
+        tried.append(arguments["args"][0])
         return settle(**arguments)
 
-    lanes.store._settle = fails_once
-    with losing(lanes.store, "_turn", print, carried_out=False), pytest.raises(redis.ConnectionError):
+    lanes.store._settle = counted
+    with losing(lanes.store, "_turn", print, carried_out=carried_out):
+        settled, grant = lanes.store.turn("main", [(one, canceled(lanes, one)) for one in claims], 1, lanes.now_ms)
+
+    assert (tried, grant) == ([3], Grant((), Wait(Why.MORE)))
+    assert settled == ([NOT_OURS] * 3 if carried_out else [OURS, OURS, LAST])
+    assert lanes.statuses("b") == ["canceled"] * 3
+    assert lanes.client.report("b")["calls"] == 3
+
+
+def test_an_answer_that_redis_does_not_take_leaves_the_others_alone(lanes: Lanes) -> None:
+    lanes.put("b", *"abc")
+    claims = lanes.grant(3).claims
+    settle = lanes.store._settle
+
+    def refuses_the_second(**arguments: Any) -> Any:
+        if claims[1].chunk_id in arguments["args"]:
+            raise redis.ResponseError
+        return settle(**arguments)
+
+    lanes.store._settle = refuses_the_second
+    with losing(lanes.store, "_turn", print, carried_out=False), pytest.raises(redis.ResponseError):
         lanes.store.turn("main", [(claim, canceled(lanes, claim)) for claim in claims], 1, lanes.now_ms)
 
     assert lanes.statuses("b") == ["canceled", "pending", "canceled"]

@@ -1,7 +1,6 @@
--- Write what one attempt at a chunk taught, and hand the chunk on.
+-- Write what attempts at chunks taught, and hand the chunks on.
 -- KEYS  1 prefix
--- ARGV  those of settled()
--- Gives {1 if the token was the newest, 1 if the batch ended}
+-- ARGV  1 number of chunks, then for each those of settled()
+-- Gives {for each chunk: 1 if the token was the newest, 1 if the batch ended}
 even_if_full()
-local held, ended = settled(1)
-return { held, ended }
+return (settled_all(1))

@@ -212,3 +212,14 @@ local function settled(at)
   end
   return 1, ended, behind
 end
+
+-- Settle as many chunks as ARGV[at] says.  Gives what settled() gives of each, and the index behind the last argument.
+local function settled_all(at)
+  local answers, behind = {}, at + 1
+  for _ = 1, tonumber(ARGV[at]) do
+    local held, ended
+    held, ended, behind = settled(behind)
+    answers[#answers + 1], answers[#answers + 2] = held, ended
+  end
+  return answers, behind
+end
