@@ -115,8 +115,8 @@ class Crew:
             return
         if asked is None:
             self.own_exits += 1
-        elif code != 0:
-            self._fault(post, f"ended with {code} after SIGTERM")
+        elif code != 0 and (code != -signal.SIGTERM or post.process.events("worker.started")):
+            self._fault(post, f"ended with {code} after SIGTERM")  # before its start nobody has taken the signal over
         if post is self.posts[0]:
             self._fault(post, f"ended by itself with {code}")
 

@@ -25,3 +25,20 @@ def test_only_a_process_that_runs_is_asked_to_end(tmp_path: Path, module: tuple[
         Crew(NO_STAGE, [post]).terminate(post)
 
         assert (post.asked_at_s is not None) is lives
+
+
+@pytest.mark.parametrize(("started", "faults"), [(False, 0), (True, 1)])
+def test_a_signal_ends_a_worker_well_once_it_has_started(tmp_path: Path, started: bool, faults: int) -> None:
+    log = tmp_path / "log"
+    with Process(("http.server", "--bind", "127.0.0.1", "0"), log, tmp_path / "ripcord.toml") as process:
+        assert until(process.running)
+        post = Post("general-2", (), process)
+        crew = Crew(NO_STAGE, [Post("general-1", (), process), post])
+        if started:
+            log.write_text('{"event": "worker.started"}\n', encoding="utf-8")
+
+        crew.terminate(post)
+        assert until(lambda: not process.running())
+        crew._note_end(post)
+
+    assert len(crew.faults) == faults
