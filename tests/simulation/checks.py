@@ -154,6 +154,11 @@ class Checks:
             for limit, key in self.world.exchange.windows(account, limits)
         ]
 
+    def _remembered(self, account: Account, limit: Limit, key: tuple[str, str, int]) -> list[int]:
+        """Give the times that the limiter has written for a window, the newest first."""
+        name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
+        return [int(at_ms) for at_ms in self.world.command("LRANGE", name, 0, -1)]
+
     def _use_within_ms(self, account: Account, limits: tuple[Limit, ...]) -> int:
         """Say how long after its permission a call may leave."""
         return min([LATEST_MS, *(limit.per_ms // 10 for limit, _, _ in self._windows(account, limits))])
@@ -199,9 +204,8 @@ class Checks:
         for limit, key, window_ms in self._windows(account, limits):
             if key in taken:
                 return False
-            name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
-            times = self.world.command("LRANGE", name, 0, -1)
-            full |= sum(int(at_ms) > now_ms - window_ms for at_ms in times) + limit.cost > limit.units
+            times = self._remembered(account, limit, key)
+            full |= sum(at_ms > now_ms - window_ms for at_ms in times) + limit.cost > limit.units
         return full
 
     def _page_permitted(self, args: Sequence[Any], permission_ms: int) -> None:
@@ -240,8 +244,7 @@ class Checks:
             # A clock that is ahead forgets nothing.
             since_ms = min(grant.permission_ms, world.scheduler.now_ms) - 2 * window_ms
             entries[:] = [one for one in entries if one[0] > since_ms and not one[1].released]
-            name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
-            when = grant.written[key] = int(world.command("LINDEX", name, 0))
+            when = grant.written[key] = self._remembered(account, limit, key)[0]
             if when < grant.permission_ms + self._use_within_ms(account, (limit,)):
                 self.fault(f"a call that may leave later is written for {when}: {grant.permission_ms}")
             entries += [(when, grant)] * limit.cost
@@ -451,8 +454,7 @@ class Checks:
 
     def _compare(self, account: str, limit: Limit, key: tuple[str, str, int], window_ms: int, now_ms: int) -> None:
         """Hold what the limiter remembers against what was permitted."""
-        name = keys.limit(self.world.accounts[account].venue.name, limit.name, key[1], limit.per_ms)
-        stored = [int(one) for one in self.world.command("LRANGE", name, 0, -1)]
+        stored = self._remembered(self.world.accounts[account], limit, key)
         entries = [one for one in self.permissions[key] if not one[1].released]
         since_ms = max(now_ms, self.world.scheduler.now_ms - 5, *stored) - window_ms
         wanted = [at_ms for at_ms, _ in entries if at_ms > since_ms]
@@ -490,8 +492,7 @@ class Checks:
                     self.newest[chunk] = int(fields["token"])
         for account in world.accounts.values():
             for limit, key, _ in self._windows(account):
-                name = keys.limit(account.venue.name, limit.name, key[1], limit.per_ms)
-                stored = [int(one) for one in world.command("LRANGE", name, 0, -1)]
+                stored = self._remembered(account, limit, key)
                 known = defaultdict(list)  # several may be of the same millisecond: the first of these are kept
                 for at_ms, grant in self.permissions[key]:
                     if not grant.released:
