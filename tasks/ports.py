@@ -195,9 +195,6 @@ class Store(Protocol):
     def claim(self, account: str, most: int, now_ms: int) -> Grant:
         """Take the most urgent chunks of *account*, at most *most*, each with the permission for one call."""
 
-    def settle(self, claim: Claim, settlement: Settlement, now_ms: int) -> Settled:
-        """Write what an attempt taught and give the chunk back, or its parts."""
-
     def turn(
         self, account: str, answers: Sequence[tuple[Claim, Settlement]], most: int, now_ms: int
     ) -> tuple[list[Settled], Grant]:

@@ -29,15 +29,12 @@ def tried_again(claim: Claim, at_ms: int) -> tuple[tuple[int, Standing], ...]:
     Reading back counts from the attempt; what is told of the order is as old as the read.
     """
     shown = ((place, one) for place, one in zip(claim.places, claim.known, strict=False) if one)
-    return tuple(
-        (place, replace(one, at_ms=max(at_ms, one.at_ms), details=COMPACT(_since(one) | {"attempts": claim.attempt})))
-        for place, one in shown
-        if one.status is Status.OPEN
-    )
+    return tuple((place, _tried_again(one, claim.attempt, at_ms)) for place, one in shown if one.status is Status.OPEN)
 
 
-def _since(shown: Standing) -> dict[str, object]:
-    return {"updated_ms": shown.at_ms, **shown.told}
+def _tried_again(shown: Standing, attempt: int, at_ms: int) -> Standing:
+    details = COMPACT({"updated_ms": shown.at_ms, **shown.told, "attempts": attempt})
+    return replace(shown, at_ms=max(at_ms, shown.at_ms), details=details)
 
 
 def invalid(order: OrderRef, reason: str, now_ms: int) -> Standing:

@@ -53,8 +53,9 @@ end
 local function correct(spent, elapsed)
   for key, units, latest, slack in string.gmatch(spent, '([^\n]+) (%d+) (%d+) (%d+)') do
     local left = tonumber(latest) - math.max(0, tonumber(slack) - elapsed)
-    local behind, known = place_of(key, left)
-    if left < tonumber(latest) and known then
+    local behind, known
+    if left < tonumber(latest) then behind, known = place_of(key, left) end
+    if known then
       for _ = 1, units do
         if behind then redis.call('LINSERT', key, 'BEFORE', behind, text(left)) else redis.call('RPUSH', key, text(left)) end
       end
