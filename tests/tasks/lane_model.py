@@ -282,7 +282,7 @@ class LaneModel:
 
     def check(self) -> None:
         """Compare what is stored with what should be."""
-        assert structure(self.lanes.redis) == []
+        assert structure(self.lanes.redis, self.now_ms) == []
         self.absorb()
 
     def check_end(self) -> None:

@@ -13,9 +13,9 @@ from tasks import keys
 from tasks.batch import Account, Batch, Priority
 from tasks.drain import DEADLY
 from tasks.errors import UnknownBatch
-from tasks.ports import ClaimKind
+from tasks.ports import ClaimKind, Next, Part, Settlement
 from tests.fakes import PLAIN, START_MS, FakeLog, account_of
-from tests.tasks.lanes import BOTH, Killed, Lanes, connection_of, dying_after, fake_redis, orders_of
+from tests.tasks.lanes import BOTH, Killed, Lanes, connection_of, dying_after, fake_redis, orders_of, standing
 from worker import store as store_module
 from worker.store import LONGEST_CALL_MS, WRITING_MS
 from worker.watch import HOLD_MS, Watch
@@ -219,6 +219,25 @@ def test_a_batch_whose_plan_was_never_finished_ends_as_not_sent(tower: Tower, mo
     tower.lanes.sound()
     tower.lanes.enqueue(batch)
     assert tower.lanes.client.report("b")["counts"] == {"canceled": 2, "not_sent": 4}
+
+
+def test_a_batch_that_is_claimed_too_late_to_be_read_is_ended(tower: Tower) -> None:
+    """The claim takes it out of the lane, so that no other comes upon it; its orders stay for the watch."""
+    lanes = tower.lanes
+    lanes.put("b", "a", deadline_s=1)
+    claim = lanes.claim()
+    doubtful = tuple((place, standing(Status.UNKNOWN, lanes.now_ms)) for place in claim.places)
+    to_read = (Part(claim.places, lanes.now_ms, Next.READ),)
+    lanes.store.settle(claim, Settlement(doubtful, 1, again=to_read), lanes.now_ms)
+    lanes.clock.ms += 1_000
+
+    assert lanes.grant(1).claims == ()
+    lanes.sound()
+    tower.watch.tick()
+
+    assert tower.ended == ["b"]
+    assert lanes.statuses("b") == ["unknown"]
+    lanes.sound()
 
 
 def test_a_hint_that_cannot_be_told_keeps_the_watch_from_nothing(tower: Tower) -> None:
