@@ -298,6 +298,7 @@ class LaneModel:
         assert left_behind(self.lanes.redis) == set()
 
 
+FOR_EVER = -1  # as TTL says it; 0 is the last half second, and -2 is gone since it was found
 KEPT = {keys.EVENTS, keys.BATCHES, keys.ACCOUNTS, keys.ACCOUNT_VENUES, keys.ACCOUNT_NAMING, keys.ACCOUNT_PAUSES}
 KEPT_KINDS = (keys.account(""), keys.worker(""))
 OF_BATCHES = (keys.batch(""), keys.orders(""), keys.outcomes(""))
@@ -308,7 +309,7 @@ def left_behind(connection: redis.Redis) -> set[str]:
     """Name the keys that should not be there when all batches have ended: none that is about work, none for ever."""
     found: Iterable[Any] = connection.scan_iter()
     names = {str(key) for key in found} - KEPT
-    expiring = {key for key in names if key.startswith((*OF_BATCHES, *OF_TIME)) and connection.ttl(key) > 0}
+    expiring = {key for key in names if key.startswith((*OF_BATCHES, *OF_TIME)) and connection.ttl(key) != FOR_EVER}
     return {key for key in names - expiring if not key.startswith(KEPT_KINDS)}
 
 
