@@ -14,7 +14,7 @@ import redis
 from connectors.calls import Limit, Scope, Usage
 from connectors.orders import IdKind, OrderRef
 from tasks import keys
-from tasks.batch import PRIORITIES, Account, Accounts, Batch, Plan, Priority, read_selection
+from tasks.batch import Account, Accounts, Batch, Plan, Priority, read_selection
 from tasks.client import HEARTBEAT_MS
 from tasks.fold import Standing
 from tasks.ports import Claim, ClaimKind, Grant, Group, Pause, Permission, Settled, Settlement, Sought, Tally, Wait, Why
@@ -52,6 +52,7 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {  # each with what it needs besid
     "resume": (),
     "acknowledge": (),
     "readers": (),
+    "ready": (),
 }
 
 
@@ -107,6 +108,7 @@ class RedisStore:
     _resume: Any
     _acknowledge: Any
     _readers: Any
+    _ready: Any
 
     def publish(self) -> None:
         """Tell the scripts and the readers what they need to know of the accounts."""
@@ -455,13 +457,7 @@ class RedisStore:
 
     def ready(self, account: str, now_ms: int) -> str | None:
         """Name the highest priority with a chunk of *account* that may be tried now."""
-        pipe = self._redis.pipeline(transaction=False)
-        for priority in PRIORITIES:
-            pipe.zcount(keys.lane(account, priority), "-inf", now_ms)
-            pipe.zcount(keys.proof_lane(account, priority), "-inf", now_ms)
-        counts = pipe.execute()
-        both = zip(PRIORITIES, counts[::2], counts[1::2], strict=True)
-        return next((p.value for p, cancels, reads in both if cancels or reads), None)
+        return self._ready(keys=[keys.PREFIX], args=[account, now_ms]) or None
 
 
 def limit_key(account: Account, limit: Limit) -> str:
