@@ -147,7 +147,7 @@ class BatchSchema(Schema):
 
         unknown = RAISE
 
-    version = _Version(required=True)
+    version = _Version(required=True, error_messages={"required": "must be 1"})
     batch_id = _BATCH_ID_FIELD
     account = Text(MAX_ID_LENGTH, allow_none=True)
     orders = _Orders()

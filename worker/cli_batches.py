@@ -15,7 +15,7 @@ from tasks.errors import WaitTimeout
 from tasks.report import exit_code
 from worker.cli import cli, json_option
 from worker.display import follow, print_csv, print_json, print_json_lines, print_pauses, print_report, print_table, say
-from worker.references import parse, read_file
+from worker.references import name_of, parse, read_file
 from worker.settings import Settings, config_path, load
 
 FOREVER: Final = ""  # --wait without a number
@@ -170,9 +170,9 @@ def _document(ids: tuple[str, ...], file: str | None, options: dict[str, Any]) -
     if file is None:
         kind = IdKind.CLIENT_ORDER_ID if options["client_ids"] else IdKind.ORDER_ID
         symbol = {"symbol": options["symbol"]} if options["symbol"] else {}
-        document: dict[str, Any] = {"orders": [{kind.value: value} | symbol for value in ids]}
+        document: dict[str, Any] = {"version": 1, "orders": [{kind.value: value} | symbol for value in ids]}
     else:
-        document = parse(read_file(file), "stdin" if file == "-" else file)
+        document = parse(read_file(file), name_of(file))
     given = {
         "account": options["account"],
         "priority": options["priority"],
@@ -182,8 +182,6 @@ def _document(ids: tuple[str, ...], file: str | None, options: dict[str, Any]) -
         "reason": options["reason"],
         "batch_id": options["batch_id"],
     }
-    if "version" not in document and not (file and "batch_id" in document):
-        document["version"] = 1
     return document | {name: value for name, value in given.items() if value is not None}
 
 

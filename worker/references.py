@@ -15,34 +15,43 @@ from tasks.replay import reference
 DOCUMENT_FIELDS: Final = frozenset({"version", "orders", "select"})
 
 
-def read_file(name: str) -> str:
+def name_of(file: str) -> str:
+    """Give what errors call a file."""
+    return "stdin" if file == "-" else file
+
+
+def read_file(file: str) -> str:
     """Read the text of a file; ``-`` is standard input.  Raises DocumentRefused if it cannot be read as UTF-8."""
     try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
-        raise DocumentRefused([f"{name}: cannot be read: {error.strerror}"]) from None
+        raise DocumentRefused([f"{name_of(file)}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
-        raise DocumentRefused([f"{name}: is not UTF-8: {error}"]) from None
+        raise DocumentRefused([f"{name_of(file)}: is not UTF-8: {error}"]) from None
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """Make a batch document, or the part of one that has only ``orders``, of the text of a file.
+    """Make a batch document of the text of a file.
 
-    A JSON object with ``orders`` is a document; other JSON objects, one a line, are references; anything
-    else is CSV with a header.  Raises DocumentRefused with the line of every error.
+    A JSON object with ``version``, ``orders`` or ``select`` is one, and stays as it is; other JSON objects, one a
+    line, are references; anything else is CSV with a header.  Raises DocumentRefused with the line of every error.
     """
     if not text.strip():
         raise DocumentRefused([f"{name}: is empty"])
     if not text.lstrip().startswith("{"):
-        return {"orders": _csv(text, name)}
+        return _of(_csv(text, name))
     try:
         whole = parse_document(text)
     except DocumentRefused:
-        return {"orders": _lines(text, name)}
+        return _of(_lines(text, name))
     if isinstance(whole, dict) and DOCUMENT_FIELDS & whole.keys():
         return whole
-    return {"orders": [_reference(whole)]}
+    return _of([_reference(whole)])
+
+
+def _of(orders: list[object]) -> dict[str, Any]:
+    return {"version": 1, "orders": orders}
 
 
 def _lines(text: str, name: str) -> list[object]:

@@ -289,7 +289,7 @@ def test_a_sweep_beside_orders_and_a_strange_account_have_their_other_errors_lis
 def test_a_missing_version_or_orders_is_an_error() -> None:
     assert sorted(errors_of({})) == [
         "orders: must name the orders to cancel; or give select, to sweep what is open",
-        "version: Missing data for required field.",
+        "version: must be 1",
     ]
 
 

@@ -351,6 +351,7 @@ def test_the_account_of_the_options_is_for_references_that_name_none(stage: Stag
         (b"\xff\xfe\x00", "UTF-8"),
         ("order_id,account\n", "at least one order"),
         ('{"version": 1, "orders": [], "batch_id": "x"}', "at least one order"),
+        ('{"orders": [{"order_id": "1"}]}', "version: must be 1"),
         ('{"order_id": "1", "side": "buy"}', "side"),
         ("order_id,client_order_id,account\n1,2,upbit-sim\n", "exactly one"),
     ],

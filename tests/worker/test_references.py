@@ -27,7 +27,7 @@ OUTCOME = {
 
 def orders(text: str) -> object:
     document = parse(text, "FILE")
-    assert list(document) == ["orders"]
+    assert document == {"version": 1, "orders": document["orders"]}
     return document["orders"]
 
 
@@ -44,7 +44,7 @@ def refused(text: str) -> list[str]:
     "document",
     [
         {"version": 1, "orders": [{"order_id": "1"}]},
-        {"orders": [{"order_id": "1"}]},
+        {"orders": [{"order_id": "1"}]},  # without its version, which is not made up: it is refused
         {"version": 1, "select": {"accounts": ["*"], "all": True}},
         {"version": 2},
     ],
@@ -199,14 +199,14 @@ def test_the_same_orders_come_out_of_each_format(rows: list[tuple[str, str]]) ->
 def test_a_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xef\xbb\xbforder_id\n1\n")
 
-    assert parse(read_file(str(tmp_path / "x")), "x") == {"orders": [{"order_id": "1"}]}
+    assert parse(read_file(str(tmp_path / "x")), "x") == {"version": 1, "orders": [{"order_id": "1"}]}
 
 
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b'\xef\xbb\xbf{"order_id": "1"}'), encoding="ascii")
     monkeypatch.setattr(sys, "stdin", stdin)
 
-    assert parse(read_file("-"), "-") == {"orders": [{"order_id": "1"}]}
+    assert parse(read_file("-"), "-") == {"version": 1, "orders": [{"order_id": "1"}]}
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
@@ -222,3 +222,10 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DocumentRefused, match="is not UTF-8"):
         read_file(str(tmp_path / "x"))
+
+
+def test_standard_input_that_is_not_utf_8_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+
+    with pytest.raises(DocumentRefused, match="stdin: is not UTF-8"):
+        read_file("-")
