@@ -205,13 +205,14 @@ def _longest(document: Mapping[str, Any]) -> float:
 
 
 def _follow(client: Client, batch_id: str, seconds: float | None, *, as_json: bool) -> int:
-    """Show progress until a batch is done, then its report.  Raises WaitTimeout after *seconds*."""
+    """Show progress until a batch is done, then its report.  Raises WaitTimeout after *seconds*, with it as it is."""
     until_ms = None if seconds is None else SystemClock().now_ms() + seconds * 1000
     found = follow(client, batch_id, until_ms)
+    code = _print(client, found, as_json=as_json)
     if found["state"] not in FINAL_STATES:
         hint = "" if found["first_call_ms"] else "; no call was made yet: does a worker run, and is its account paused?"
         raise WaitTimeout(f"batch {batch_id} was not done after {seconds:g} s; it goes on{hint}")
-    return _print(client, found, as_json=as_json)
+    return code
 
 
 def _print(client: Client, found: dict[str, Any], *, as_json: bool) -> int:

@@ -112,7 +112,9 @@ def test_5_when_the_wait_runs_out_and_the_batch_goes_on(stage: Stage) -> None:
     )
 
     assert done.returncode == 5
-    assert done.stdout == ""
+    report = json.loads(done.stdout)
+    check_shape(report)
+    assert (report["batch_id"], report["state"], report["verdict"]) == (batch, "accepted", None)
     assert batch in done.stderr
     assert "goes on" in done.stderr
     shown = stage.cli("show", batch, "--json")
