@@ -1,4 +1,4 @@
-# `make demo` and `make test` need make, a POSIX shell and Python 3.11 to 3.13; the rest comes, with checked
+# `make demo` and `make test` need make, a POSIX shell and Python 3.11 to 3.14; the rest comes, with checked
 # hashes, from the lock files.  docs/decisions/0002-lock-and-two-commands.md says why.
 
 VENV ?= .venv
@@ -73,9 +73,9 @@ format: $(STAMP)
 
 # Prints the first Python of our versions that can make a virtual environment, or says on stderr what is missing.
 FIND_PYTHON = found=; bare=; \
-	if [ -n '$(PYTHON)' ]; then set -- '$(PYTHON)'; else set -- python3.13 python3.12 python3.11 python3 python; fi; \
+	if [ -n '$(PYTHON)' ]; then set -- '$(PYTHON)'; else set -- python3.13 python3.12 python3.11 python3.14 python3 python; fi; \
 	for python in "$$@"; do \
-		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 || continue; \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1 || continue; \
 		if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then found=$$python; break; fi; \
 		bare=$${bare:-$$python}; \
 	done; \
@@ -84,7 +84,7 @@ FIND_PYTHON = found=; bare=; \
 		echo "make: $$bare cannot make a virtual environment; on Debian or Ubuntu: apt install python$$version-venv" >&2; \
 		exit 1; \
 	elif [ -z "$$found" ]; then \
-		echo "make: Python 3.11, 3.12 or 3.13 is needed; tried: $$*" >&2; \
+		echo "make: Python 3.11 to 3.14 is needed; tried: $$*" >&2; \
 		echo 'make: install one (Debian or Ubuntu: apt install python3 python3-venv), or say PYTHON=/path/to/python' >&2; \
 		exit 1; \
 	fi
