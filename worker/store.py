@@ -315,8 +315,10 @@ class RedisStore:
     def paused_at(self, account: str, at_ms: int) -> str | None:
         """Say why *account* waited at a time of the last hours, if it did."""
         listed = self._redis.hget(keys.ACCOUNT_PAUSES, account)
+        pipe = self._redis.pipeline(transaction=False)
         for key in json.loads(str(listed or "[]")):
-            since, last, reason = self._redis.hmget(key, "since_ms", "last_ms", "reason")
+            pipe.hmget(key, "since_ms", "last_ms", "reason")
+        for since, last, reason in pipe.execute():
             if since is not None and int(since) <= at_ms <= int(last or 0):
                 return str(reason)
         return None

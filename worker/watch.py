@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from threading import Event
 from typing import Any, Final
 
 import redis
 
+from connectors.orders import IdKind
 from tasks import keys
+from tasks.client import HEARTBEAT_MS
 from tasks.clock import Clock
 from tasks.drain import DEADLY, leftover
 from tasks.ports import ClaimKind, Hint, Log
@@ -18,7 +21,10 @@ from worker.store import RedisStore
 TICK_S: Final = 0.5
 HOLD_MS: Final = 1_500  # a watch that does not come back for this long is another worker's
 SLOW_MS: Final = 1_000  # a Redis that takes this long to answer has been away
-CHUNKS_A_TICK: Final = 2_000
+MORE_S: Final = 0.01  # between two rounds while there is more to end than one round takes
+FLIGHTS_A_TICK: Final = 2_000
+LATE_A_TICK: Final = 200  # a round must not hold up the next look at the heartbeats and at the dead,
+LATE_MS: Final = 250  # and in a worker that is busy each command takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Watch:
                     self.heartbeats.lost()
                 if held:
                     nap_s = self._listen()
-                    self.tick()
+                    nap_s = min(nap_s, MORE_S) if self.tick() else nap_s
             except (redis.RedisError, ConnectionError) as error:
                 if self.heartbeats:
                     self.heartbeats.lost()
@@ -73,8 +79,8 @@ class Watch:
             return bool(self.redis.pexpire(keys.WATCH, HOLD_MS))
         return bool(self.redis.set(keys.WATCH, self.worker_id, nx=True, px=HOLD_MS))
 
-    def tick(self) -> None:
-        """Do one round of everything."""
+    def tick(self) -> bool:
+        """Do one round of everything; True if more is late than one round ends."""
         now_ms = self.clock.now_ms()
         accounts: Any = self.redis.smembers(keys.ACCOUNTS)
         for account in sorted(accounts):
@@ -87,25 +93,35 @@ class Watch:
             resumed = self.store.resume(key, now_ms)
             if resumed is not None:
                 self.log.info("account.resumed", account=resumed)
-        self._end_late(now_ms)
+        more = self._end_late(now_ms)
         awaited: Any = self.redis.smembers(keys.AWAITED)
         for batch_id in awaited:
             self.answer(batch_id)
         self.redis.zremrangebyscore(keys.BATCHES, "-inf", now_ms - self.keep_s * 1000)
+        return more
 
     def _recover(self, account: str) -> None:
         """Settle the chunks in the hands of workers that are gone."""
-        held: Any = self.redis.zrange(keys.flights(account), 0, CHUNKS_A_TICK)
+        since_ms = self.clock.now_ms() - HEARTBEAT_MS  # who has claimed since then, or asked to go on, lives
+        held: Any = self.redis.zrangebyscore(keys.flights(account), "-inf", since_ms, start=0, num=FLIGHTS_A_TICK)
         for chunk_id in held:
-            self._seize(chunk_id, "chunk.recovered", account)
+            self._seize(chunk_id, "chunk.recovered", self.store.paused_at, account)
 
-    def _end_late(self, now_ms: int) -> None:
-        """Settle the chunks that wait in their lanes past their batch's deadline."""
+    def _end_late(self, now_ms: int) -> bool:
+        """Settle chunks that wait in their lanes past their batch's deadline; True if there may be more."""
         late: Any = self.redis.zrangebyscore(keys.DEADLINES, "-inf", now_ms, start=0, num=100)
+        most = LATE_A_TICK // len(late) if late else 0  # a batch of thousands does not hold up the end of a small one
+        until_ms = self.clock.now_ms() + LATE_MS
+        paused_at = cache(self.store.paused_at)
+        more = False
         for batch_id in late:
-            chunks: Any = self.redis.srandmember(keys.chunks(batch_id), CHUNKS_A_TICK)
+            chunks: Any = self.redis.srandmember(keys.chunks(batch_id), most)
+            settled = 0
             for chunk_id in chunks:
-                self._seize(chunk_id, "chunk.late")
+                settled += self._seize(chunk_id, "chunk.late", paused_at)
+                if settled == most or self.clock.now_ms() >= until_ms:
+                    more = True
+                    break
             given_up, ended = self.store.expire(batch_id, now_ms)
             if given_up:
                 self.log.warning("proof.late", batch=batch_id, orders=given_up)
@@ -114,18 +130,23 @@ class Watch:
             if not chunks and self.store.abandon(batch_id, now_ms):
                 self.log.warning("batch.abandoned", batch=batch_id)
                 self.ended(batch_id)
+        return more
 
-    def _seize(self, chunk_id: str, event: str, account: str = "") -> None:
+    def _seize(self, chunk_id: str, event: str, paused_at: Callable[[str, int], str | None], account: str = "") -> bool:
+        """Settle a chunk that nobody works on; False if that is not so, or it is settled."""
         now_ms = self.clock.now_ms()  # anew: this round may have begun long ago
         claim = self.store.seize(chunk_id, now_ms, account)
         if claim is None:
-            return
+            return False
         self.log.warning(event, batch=claim.batch_id, account=claim.account, chunk=chunk_id, kind=claim.kind.value)
-        paused = None if claim.kind is ClaimKind.SEND else self.store.paused_at(claim.account, claim.deadline_ms)
-        settlement = leftover(claim, self.store.lasting(claim.account), now_ms, paused)
-        if claim.deaths >= DEADLY and claim.kind is ClaimKind.SEND:
+        sent = claim.kind is ClaimKind.SEND
+        paused = None if sent else paused_at(claim.account, claim.deadline_ms)
+        lasting = self.store.lasting(claim.account) if sent else frozenset[IdKind]()
+        settlement = leftover(claim, lasting, now_ms, paused)
+        if claim.deaths >= DEADLY and sent:
             self.log.error("chunk.poison", batch=claim.batch_id, account=claim.account, orders=len(claim.orders))
         if self.store.settle(claim, settlement, now_ms).ended:
             self.ended(claim.batch_id)
-        if claim.deaths >= DEADLY and claim.kind is ClaimKind.SEND and not settlement.again:
+        if claim.deaths >= DEADLY and sent and not settlement.again:
             self.store.tell_poison(claim, now_ms)
+        return True

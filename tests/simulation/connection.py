@@ -112,6 +112,9 @@ class Pipeline:
     def hset(self, key: str, name: str, value: object) -> None:
         self.commands.append(("HSET", key, name, value))
 
+    def hmget(self, key: str, *names: str) -> None:
+        self.commands.append(("HMGET", key, *names))
+
     def zcount(self, key: str, least: str, most: int) -> None:
         self.commands.append(("ZCOUNT", key, least, most))
 

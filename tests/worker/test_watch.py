@@ -11,6 +11,7 @@ import redis
 from connectors.outcomes import Status
 from tasks import keys
 from tasks.batch import Account, Batch, Priority
+from tasks.client import HEARTBEAT_MS
 from tasks.drain import DEADLY
 from tasks.errors import UnknownBatch
 from tasks.ports import ClaimKind, Next, Part, Settlement
@@ -18,7 +19,7 @@ from tests.fakes import PLAIN, START_MS, FakeLog, account_of
 from tests.tasks.lanes import BOTH, Killed, Lanes, connection_of, dying_after, fake_redis, orders_of, standing
 from worker import store as store_module
 from worker.store import LONGEST_CALL_MS, WRITING_MS
-from worker.watch import HOLD_MS, Watch
+from worker.watch import HOLD_MS, LATE_A_TICK, MORE_S, TICK_S, Watch
 
 KEEP_S = 1_000
 
@@ -48,6 +49,19 @@ class Tower:
             ended=self.ended.append,
             answer=self.answered.append,
         )
+
+
+class Stop(threading.Event):
+    """A stop that is never waited for, and knows for how long it would have been."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.naps: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.is_set():
+            self.naps.append(timeout)
+        return self.is_set()
 
 
 @pytest.fixture(params=BOTH)
@@ -282,6 +296,7 @@ def test_a_chunk_that_comes_back_while_the_watch_looks_stays_in_its_lane(tower: 
     """It was in flight when the watch read the list, and is given back before it is seized."""
     tower.lanes.put("b", "a")
     claim = tower.lanes.claim()
+    tower.lanes.clock.ms += HEARTBEAT_MS
     seize = tower.watch.store.seize
 
     def after_it_came_back(*args: object) -> object:
@@ -312,6 +327,32 @@ def test_a_batch_that_nobody_works_on_ends_at_its_deadline_and_not_before(tower:
     assert tower.ended == ["b"]
     assert tower.lanes.statuses("long") == ["pending"]
     tower.lanes.sound()
+
+
+def test_a_late_batch_of_many_chunks_holds_up_neither_a_small_one_nor_the_heartbeats(tower: Tower) -> None:
+    """Each round ends a portion of it, and the next one follows at once."""
+    lanes = tower.lanes
+    lanes.put("large", *(f"l{number}" for number in range(2 * (LATE_A_TICK + 5))), deadline_s=1)
+    lanes.put("small", "a", "b", deadline_s=2)
+    lanes.clock.ms += 3_000
+    stop, pending = Stop(), []
+
+    class Looks:
+        """Heartbeats that are only counted; the third look is the last."""
+
+        def tick(self, now_ms: int) -> None:
+            pending.append(lanes.client.report("large")["counts"].get("pending", 0))
+            if len(pending) == 3:
+                stop.set()
+
+    replace(tower.watch, heartbeats=Looks()).run(stop)  # type: ignore[arg-type]  # as much of one as is asked for
+
+    assert tower.ended == ["small", "large"]
+    assert pending == [LATE_A_TICK * 2 + 10, LATE_A_TICK + 10, 0]
+    assert stop.naps == [TICK_S, MORE_S, TICK_S]
+    assert not tower.log.named("watch.fault")
+    assert lanes.client.report("large")["counts"] == {"not_sent": 2 * (LATE_A_TICK + 5)}
+    lanes.sound()
 
 
 def test_an_order_that_was_tried_before_the_deadline_keeps_what_was_learned(tower: Tower) -> None:
