@@ -48,6 +48,7 @@ def make_app(redis_url: str) -> Celery:
         broker_pool_limit=16,
         task_ignore_result=True,  # outcomes are written by our own scripts; one answer for each batch is stored by hand
         result_expires=86_400,
+        result_backend_thread_safe=True,  # without it every thread that ends a batch keeps a connection of its own
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",

@@ -1,7 +1,10 @@
 """Celery tasks that wait for a batch: each is answered, whenever it comes."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from redis import Redis
 from tasks import keys
 from tests.tasks.lanes import Lanes
 from worker.service import Service
-from worker.settings import Settings
+from worker.settings import Settings, child_environment
 
 pytestmark = pytest.mark.redis
 
@@ -95,3 +98,40 @@ def test_nobody_is_answered_for_a_batch_that_is_forgotten(office: Office) -> Non
 
     assert office.answers == []
     assert not office.lanes.redis.exists(keys.AWAITED)
+
+
+ANSWERS = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
+
+from worker.app import app
+
+one_by_one, together = Lock(), Barrier(8)
+
+def answer(number):
+    together.wait()
+    with one_by_one:
+        app.backend.store_result(str(number), {}, "SUCCESS")
+
+app.backend.store_result("first", {}, "SUCCESS")
+before = len(app.backend.client.client_list())
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(answer, range(8)))
+    print(len(app.backend.client.client_list()) - before)
+"""
+
+
+def test_threads_that_answer_one_after_the_other_share_a_connection(redis_url: str, tmp_path: Path) -> None:
+    """A worker has a thread for each call that may be in flight, and any of them may be the one that ends a batch."""
+    config = tmp_path / "ripcord.toml"
+    config.write_text(f'[redis]\nurl = "{redis_url}"\n', encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ANSWERS],
+        env=child_environment(config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
