@@ -211,6 +211,17 @@ def test_a_good_answer_does_not_forget_that_a_limit_was_breached(lanes: Lanes) -
     assert lanes.pause(100) == lanes.now_ms + 200
 
 
+def test_a_breached_limit_makes_no_trouble_longer_and_no_trouble_a_breach(lanes: Lanes) -> None:
+    trouble = Trouble(lanes)
+    lanes.pause(100)
+    lanes.clock.ms += 100
+    lanes.pause(100)
+    lanes.clock.ms += 200
+
+    assert trouble.lasted(lanes.claim()) == 100
+    assert lanes.pause(100) == lanes.now_ms + 400
+
+
 def test_trouble_in_flight_when_the_pause_began_is_the_same_trouble(lanes: Lanes) -> None:
     trouble = Trouble(lanes)
     first, second, third = lanes.grant(3).claims

@@ -8,7 +8,8 @@
 even_if_full()
 local FORGOTTEN_MS = 60000 -- a limit that was kept for so long after a pause is kept
 local key, now, asked, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local p = redis.call('HMGET', key, 'until_ms', 'since_ms', 'strikes', 'last_ms')
+local counter = ARGV[7] == 'rate' and 'breaches' or 'strikes' -- the one is no reason to stop longer for the other
+local p = redis.call('HMGET', key, 'until_ms', 'since_ms', counter, 'last_ms')
 if redis.call('HINCRBY', key, 'failures', 1) <= tonumber(ARGV[9]) then
   redis.call('PEXPIRE', key, 86400000)
   return 0
@@ -20,7 +21,7 @@ if tonumber(ARGV[8]) >= since or strikes == 0 then
 end
 local wait = math.min(asked * 2 ^ math.min(strikes - 1, 20), math.max(asked, most))
 local till = math.floor(now + wait)
-redis.call('HSET', key, 'strikes', strikes, 'since_ms', text(since), 'sort', ARGV[7])
+redis.call('HSET', key, counter, strikes, 'since_ms', text(since))
 if ARGV[7] ~= 'rate' then redis.call('HSET', key, 'trial', '1') end
 redis.call('PEXPIRE', key, 86400000)
 if before >= till then return 0 end

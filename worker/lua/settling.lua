@@ -113,9 +113,8 @@ local function settled(at)
   local parts, usages = counted(parts_at, 4)
   local usages_at, behind = counted(usages, 4)
   if well ~= '' then -- the venue answers: no trial any more
-    local sort, trial, failures = unpack(redis.call('HMGET', well, 'sort', 'trial', 'failures'))
-    if sort == 'trouble' then redis.call('HDEL', well, 'strikes', 'sort') end
-    if trial or failures then redis.call('HDEL', well, 'trial', 'failures') end
+    local strikes, trial, failures = unpack(redis.call('HMGET', well, 'strikes', 'trial', 'failures'))
+    if strikes or trial or failures then redis.call('HDEL', well, 'strikes', 'trial', 'failures') end
   end
   local c = redis.call('HMGET', chunk, 'token', 'places', 'priority', 'deadline_ms', 'attempts', 'sweep', 'all',
     'permission', 'spent')
