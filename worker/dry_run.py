@@ -103,14 +103,18 @@ class Planned:
 
 
 def work_of(found: Found, planned: Planned) -> dict[str, int]:
-    """Count the calls of a sweep of what was found: ``list``, ``cancel``, ``prove`` and the two last listings."""
+    """Count the calls of a sweep of what was found: ``list``, ``cancel``, ``prove`` and the two last listings.
+
+    Where nothing was found the first of these is that which found nothing.
+    """
     account = found.account
     refs = references(found.orders, account)
     cancels = planned.cancels(found)
     listings = max(found.calls, len(account.venue.listings))
     # Where the answer to a cancel is final there is nothing to read back; a listing alone proves no order's end.
     queries = 0 if account.venue.success_proves.endswith("final") else _queries(refs, account)
-    return {"list": listings, "cancel": len(cancels), "prove": queries, "show_empty": 2 * len(account.venue.listings)}
+    last = (2 if refs else 1) * len(account.venue.listings)
+    return {"list": listings, "cancel": len(cancels), "prove": queries, "show_empty": last}
 
 
 def _queries(refs: Sequence[OrderRef], account: Account) -> int:
@@ -150,8 +154,9 @@ def calls_of(found: Found, planned: Planned, share: float, guard_ms: int) -> lis
         whole = cancel.cancel_all
         calls.append(call(account.limits if whole is None else limits_of(account, alls[whole].limits)))
     calls += [call(queries[0], FIRST_READ_MS if place == 0 else 0) for place in range(work["prove"])]
-    for _ in range(2):
-        calls += [call(read, account.venue.settling_ms if place == 0 else 0) for place, read in enumerate(reads)]
+    for number in range(work["show_empty"]):
+        place = number % len(reads)
+        calls.append(call(reads[place], account.venue.settling_ms if place == 0 else 0))
     return calls
 
 

@@ -88,6 +88,14 @@ def test_nothing_open_is_0_orders(stage: Stage) -> None:
     assert (found["orders"], found["matching"], found["accounts"][0]["calls"]["cancel"]) == (0, [], 0)
 
 
+def test_an_empty_account_takes_two_listings_and_one_settling_time(stage: Stage) -> None:
+    """As the kill itself: the listing that finds nothing is the first of the two."""
+    found = told(stage, "--account", "kuna-sim")
+
+    assert found["accounts"][0]["calls"] == {"list": 3, "cancel": 0, "prove": 0, "show_empty": 3}
+    assert found["seconds"] == 3
+
+
 def test_calls_and_seconds_follow_from_the_limits(stage: Stage) -> None:
     """70 orders at 20 a call; 30 calls a second are room for all."""
     stage.control.seed("upbit-sim", 70)
