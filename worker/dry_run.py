@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from connectors.calls import Limit
@@ -132,8 +132,18 @@ def _queries(refs: Sequence[OrderRef], account: Account) -> int:
     return calls + first
 
 
-def calls_of(found: Found, planned: Planned, share: float, guard_ms: int) -> list[Call]:
-    """Give the calls of a sweep, in order.  *share* of each limit may be used, and windows are *guard_ms* wider."""
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The calls of a sweep of one account, in order: ``again`` lists it beside ``cancel`` and ``prove``."""
+
+    find: list[Call]
+    cancel: list[Call]
+    prove: list[Call]
+    again: list[Call]
+
+
+def steps_of(found: Found, planned: Planned, share: float, guard_ms: int) -> Steps:
+    """Give the calls of a sweep.  *share* of each limit may be used, and windows are *guard_ms* wider."""
     account, work = found.account, work_of(found, planned)
     symbol, alls = planned.select.symbol, account.venue.cancel_alls
 
@@ -149,21 +159,43 @@ def calls_of(found: Found, planned: Planned, share: float, guard_ms: int) -> lis
         for listing in account.venue.listings
     ]
     queries = [limits_of(account, query.limits) for query in account.venue.queries] or reads
-    calls = [call(reads[place % len(reads)]) for place in range(work["list"])] if reads else []
-    for cancel in planned.cancels(found):
-        whole = cancel.cancel_all
-        calls.append(call(account.limits if whole is None else limits_of(account, alls[whole].limits)))
-    calls += [call(queries[0], FIRST_READ_MS if place == 0 else 0) for place in range(work["prove"])]
-    for number in range(work["show_empty"]):
-        place = number % len(reads)
-        calls.append(call(reads[place], account.venue.settling_ms if place == 0 else 0))
-    return calls
+    cancels = [
+        call(account.limits if one.cancel_all is None else limits_of(account, alls[one.cancel_all].limits))
+        for one in planned.cancels(found)
+    ]
+    places = [place % len(reads) for place in range(work["show_empty"])]
+    return Steps(
+        find=[call(reads[place % len(reads)]) for place in range(work["list"])] if reads else [],
+        cancel=cancels,
+        prove=[call(queries[0], FIRST_READ_MS if place == 0 else 0) for place in range(work["prove"])],
+        again=[call(reads[place], account.venue.settling_ms if place == 0 else 0) for place in places],
+    )
+
+
+def last_ms(found: Sequence[Found], planned: Planned, share: float, guard_ms: int) -> dict[str, int]:
+    """Say for each account after how many milliseconds the last call of its sweep can leave.
+
+    It is listed again every settling time from its first listing on, while it is canceled and proven; the first
+    listing after the last cancel is the first that can be empty.
+    """
+    steps = {one.account.name: steps_of(one, planned, share, guard_ms) for one in found}
+    listed = last_call_ms({name: each.find for name, each in steps.items()})
+    canceled = last_call_ms({name: each.find + each.cancel for name, each in steps.items()})
+    queues: dict[str, list[Call]] = {}
+    for name, each in steps.items():
+        if each.again:
+            first, *rest = each.again
+            rounds = max(1, math.ceil((canceled[name] - listed[name]) / first.after_ms))
+            queues[f"{name} again"] = [replace(first, after_ms=listed[name] + rounds * first.after_ms), *rest]
+        queues[name] = each.find + each.cancel + each.prove
+    last = last_call_ms(queues)
+    return {name: max(last[name], last.get(f"{name} again", 0)) for name in steps}
 
 
 def tell(found: Sequence[Found], planned: Planned, *, share: float, guard_ms: int, now_ms: int) -> dict[str, Any]:
     """Tell what a sweep of *found* would cancel, what that takes, and what is not covered."""
     reached = [one for one in found if one.trouble is None]
-    last = last_call_ms({one.account.name: calls_of(one, planned, share, guard_ms) for one in reached})
+    last = last_ms(reached, planned, share, guard_ms)
     rows = Counter(
         (one.account.name, order.symbol, order.side and order.side.value, _age(order, now_ms))
         for one in reached

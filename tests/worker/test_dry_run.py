@@ -107,6 +107,16 @@ def test_calls_and_seconds_follow_from_the_limits(stage: Stage) -> None:
     assert found["seconds"] < 60
 
 
+def test_an_account_is_listed_again_while_its_orders_are_proven(stage: Stage) -> None:
+    """54 calls at 5 a second: both settling times of 3 s are over long before the last order is asked for."""
+    stage.control.seed("kuna-sim", 40)
+
+    found = told(stage, "--account", "kuna-sim")
+
+    assert sum(found["accounts"][0]["calls"].values()) == 54
+    assert 10 <= found["seconds"] < 11.5
+
+
 @pytest.mark.parametrize(
     ("venue", "calls"), [("binance", 1), ("crypto_com", 1), ("weex", 1), ("kuna", 2), ("upbit", 2)]
 )
