@@ -43,6 +43,8 @@ class Scheduler:
     before_switch: Callable[[Process], None] = lambda _: None
     current: Thread | None = None
     switches: int = 0
+    _until_ms: int = 0
+    _left: Thread | Callable[[], None] | None = None  # by a thread to the hub: an event, or a thread that is to end
     _hub: greenlet = field(default_factory=getcurrent)
     _heap: list[tuple[int, float, int, Thread | None, Callable[[], None] | None, int]] = field(default_factory=list)
     _serial: int = 0
@@ -89,7 +91,14 @@ class Scheduler:
         self.before_switch(thread.process)
         if thread.process.dead:
             raise GreenletExit
-        self._hub.switch()
+        due = self._take()
+        if not isinstance(due, Thread) or due.process.dead:
+            self._left = due
+            self._hub.switch()
+        else:  # straight to the next thread, which may be this one
+            self.current = due
+            if due is not thread:
+                due.body.switch()
 
     def wake(self, thread: Thread) -> None:
         """Cut a thread's sleep short."""
@@ -104,15 +113,26 @@ class Scheduler:
 
     def run(self, until_ms: int) -> None:
         """Run everything until a time, or until nothing is left."""
-        while self._heap and self.going():
-            if self._heap[0][0] > until_ms:
-                break
+        self._until_ms = until_ms
+        while (due := self._left or self._take()) is not None:
+            self._left = None
+            if not isinstance(due, Thread):
+                due()
+                continue
+            self.current = due
+            if due.process.dead:
+                self._end(due)
+            else:
+                due.body.switch()
+            self.current = None
+
+    def _take(self) -> Thread | Callable[[], None] | None:
+        """Bring the clock to what is due next, a thread or an event, and take it; None if nothing is."""
+        while self._heap and self.going() and self._heap[0][0] <= self._until_ms:
             at_ms, _, _, thread, event, round_ = heapq.heappop(self._heap)
             self.now_ms = max(self.now_ms, at_ms)
-            if event is not None:
-                event()
-                continue
-            assert thread is not None
+            if thread is None:
+                return event
             if round_ != thread.round or thread.body.dead:
                 continue
             process = thread.process
@@ -122,13 +142,9 @@ class Scheduler:
             self.switches += 1
             if self.switches > MOST_SWITCHES:
                 self.on_fault("too many switches: something goes round in circles")
-                return
-            self.current = thread
-            if process.dead:
-                self._end(thread)
-            else:
-                thread.body.switch()
-            self.current = None
+                return None
+            return thread
+        return None
 
     def _end(self, thread: Thread) -> None:
         if thread.body:  # it has begun
