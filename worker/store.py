@@ -88,9 +88,9 @@ class RedisStore:
         self._constants: dict[str, tuple[Account, list[Any]]] = {}
         # Account, token and holder of what is in our hands without our working on it: a command brought no answer.
         self._lost: list[tuple[str, str, str]] = []
-        for name, parts in SCRIPTS.items():
+        for name in SCRIPTS:
             via = patient or client if name == "settle" else client
-            setattr(self, f"_{name}", via.register_script("\n".join(_script(part) for part in ("lib", *parts, name))))
+            setattr(self, f"_{name}", via.register_script(_whole_script(name)))
 
     _enqueue: Any
     _claim: Any
@@ -575,6 +575,10 @@ def _refs(orders: Iterable[str], spaces: Iterable[str]) -> tuple[OrderRef, ...]:
         OrderRef(IdKind(kind), value, symbol, space if space not in {"", STRANGE, ELSEWHERE} else None)
         for (_, kind, value, symbol), space in zip(names, spaces, strict=True)
     )
+
+
+def _whole_script(name: str) -> str:
+    return "\n".join(_script(part) for part in ("lib", *SCRIPTS[name], name))
 
 
 def _script(name: str) -> str:

@@ -402,8 +402,8 @@ class Checks:
         held = " ".join(world.command("HGETALL", keys.busy(account)))
         for priority in PRIORITIES:
             lane = keys.lane(account, priority)
-            for chunk in world.command("ZRANGE", lane, 0, -1):
-                if int(world.command("ZSCORE", lane, chunk)) < world.scheduler.now_ms + LONGEST_PAUSE_MS + 3_000:
+            for chunk, ready_ms in pairs(world.command("ZRANGE", lane, 0, -1, "WITHSCORES")).items():
+                if int(ready_ms) < world.scheduler.now_ms + LONGEST_PAUSE_MS + 3_000:
                     continue
                 batch, places = world.command("HMGET", keys.chunk(chunk), "batch", "places")
                 if not places:

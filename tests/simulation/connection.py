@@ -119,9 +119,7 @@ class Pipeline:
         self.commands.append(("ZCOUNT", key, least, most))
 
     def execute(self) -> list[Any]:
-        world = self.connection.world
-        work = lambda: [world.command(str(name), *args) for name, *args in self.commands]  # noqa: E731
-        found: list[Any] = self.connection._try(work, "pipeline")
+        found: list[Any] = self.connection._try(lambda: self.connection.world.commands(self.commands), "pipeline")
         return found
 
 

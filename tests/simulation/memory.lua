@@ -2,6 +2,7 @@
 -- Strings and counters are kept as text, as Redis keeps them.  Gives a table of functions to Python.
 local db, expires, now_ms, serial = {}, {}, 0, 0
 local commands = {}
+local changed = true -- a hash, a set or a sorted set, since somebody asked
 
 local function s(value)
   if type(value) == 'number' then
@@ -13,13 +14,14 @@ end
 local function get(key)
   local at = expires[key]
   if at and at <= now_ms then
-    db[key], expires[key] = nil, nil
+    db[key], expires[key], changed = nil, nil, true
   end
   return db[key]
 end
 
 local function get_or_make(key, kind)
   local value = get(key)
+  changed = changed or kind ~= 'list'
   if not value then
     value = { kind = kind, size = 0, map = {} }
     db[key], expires[key] = value, nil
@@ -29,12 +31,13 @@ local function get_or_make(key, kind)
 end
 
 local function drop(key)
+  changed = changed or db[key] ~= nil
   db[key], expires[key] = nil, nil
 end
 
 local function remove(key, value, member)
   if value.map[member] == nil then return 0 end
-  value.map[member] = nil
+  value.map[member], changed = nil, true
   value.size, value.sorted = value.size - 1, nil
   if value.size == 0 then drop(key) end
   return 1
@@ -190,7 +193,6 @@ function commands.SRANDMEMBER(key, _)
 end
 
 local function sorted(value)
-  if not value then return {} end
   if not value.sorted then
     local members, scores = {}, value.map
     for member in pairs(scores) do members[#members + 1] = member end
@@ -236,6 +238,7 @@ end
 
 function commands.ZRANGE(key, from, to, with_scores)
   local value = get(key)
+  if not value then return {} end
   local members, found = sorted(value), {}
   to = tonumber(to) < 0 and #members + tonumber(to) or tonumber(to)
   for i = tonumber(from) + 1, math.min(to + 1, #members) do
@@ -247,8 +250,10 @@ end
 
 local function up_to(key, most)
   local value, found = get(key), {}
+  if not value then return found end
+  most = tonumber(most)
   for _, member in ipairs(sorted(value)) do
-    if value.map[member] <= tonumber(most) then found[#found + 1] = member end
+    if value.map[member] <= most then found[#found + 1] = member end
   end
   return found
 end
@@ -428,18 +433,33 @@ local function whole(reply)
   return found
 end
 
+collectgarbage('stop') -- a schedule leaves little: it is taken away between two of them
 return {
   reset = function()
-    db, expires, now_ms, serial, decoded = {}, {}, 0, 0, {}
+    if collectgarbage('count') > 16384 then collectgarbage() end
+    db, expires, now_ms, serial, decoded, changed = {}, {}, 0, 0, {}, true
   end,
   at = function(ms) now_ms = ms end,
   command = function(name, ...) return commands[name](...) end,
+  commands = function(...) -- of each the number of its words, then these
+    local flat, found, at = { ... }, {}, 1
+    while flat[at] do
+      local behind = at + flat[at]
+      found[#found + 1] = commands[flat[at + 1]](unpack(flat, at + 2, behind))
+      at = behind + 1
+    end
+    return found
+  end,
   compile = function(text) return assert(loadstring(text)) end,
   run = function(script, ...)
     KEYS, ARGV = { (...) }, { select(2, ...) } -- luacheck: ignore
     return whole(script())
   end,
   snapshot = function() return { copy(db), copy(expires) } end,
-  restore = function(kept) db, expires = copy(kept[1]), copy(kept[2]) end,
-  db = function() return db, get, now_ms end,
+  restore = function(kept) db, expires, changed = copy(kept[1]), copy(kept[2]), true end,
+  db = function()
+    local since = changed
+    changed = false
+    return db, get, now_ms, since
+  end,
 }

@@ -1,9 +1,9 @@
 """Redis in memory: the tables and the scripts live in one Lua, and a command costs some microseconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 try:
     import lupa.luajit20 as lupa  # a third faster than the Lua that Redis has, and the schedules are the same
@@ -20,17 +20,34 @@ class Memory:
         self._lua = lupa.LuaRuntime(unpack_returned_tuples=True)
         self._tables: Any = self._lua.execute(_text("memory"))
         self._structure: Any = self._lua.execute(_text("structure"))(self._tables.db)
+        self._command: Any = self._tables.command
+        self._commands: Any = self._tables.commands
         self._run: Any = self._tables.run
         self._compiled: dict[str, Any] = {}
-        self.at: Any = self._tables.at
+        self._now_ms = 0
 
     def reset(self) -> None:
         """Forget everything."""
         self._tables.reset()
+        self._now_ms = 0
+
+    def at(self, ms: int) -> None:
+        """Move the clock."""
+        if ms != self._now_ms:
+            self._now_ms = ms
+            self._tables.at(ms)
 
     def command(self, name: str, *args: object) -> Any:
         """Run one command; the reply is as Redis' own protocol has it."""
-        return _reply(self._tables.command(name, *map(str, args)))
+        return _reply(self._command(name, *map(str, args)))
+
+    def commands(self, every: Iterable[Sequence[object]]) -> Any:
+        """Run one command after the other."""
+        flat: list[object] = []
+        for one in every:
+            flat.append(len(one))
+            flat += map(str, one)
+        return _reply(self._commands(*flat))
 
     def script(self, text: str, keys: Sequence[str], args: Sequence[object]) -> Any:
         """Run a script."""
@@ -56,8 +73,11 @@ class Memory:
         """Nothing is open."""
 
 
+_Table: Final = type(lupa.LuaRuntime().table())
+
+
 def _reply(found: Any) -> Any:
-    if lupa.lua_type(found) == "table":
+    if type(found) is _Table:
         return [_reply(one) for one in found.values()]
     return None if found is False else found
 

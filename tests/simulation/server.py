@@ -1,6 +1,6 @@
 """The same commands on a real server; what expires there does so by the simulation's clock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis import Redis
@@ -64,6 +64,10 @@ class Server:
         if name == "ZSCORE" and found is not None:
             return f"{found:.0f}"
         return found
+
+    def commands(self, every: Iterable[Sequence[object]]) -> Any:
+        """Run one command after the other."""
+        return [self.command(str(name), *args) for name, *args in every]
 
     def _expiring(self, name: str, given: list[str]) -> Any:
         key = given[0]

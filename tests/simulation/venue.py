@@ -235,6 +235,7 @@ class Exchange:
     arrivals: dict[tuple[str, str, int], deque[int]] = field(default_factory=lambda: defaultdict(deque))
     outsiders: set[tuple[str, str, int]] = field(default_factory=set)
     executed: list[Call] = field(default_factory=list)
+    who: dict[str, dict[Scope, str]] = field(default_factory=dict)  # shares the limits of an account, by scope
 
     def find(self, account: str, name: str) -> Truth:
         """Give the order that the venue, or its owner, calls *name*."""
@@ -242,7 +243,10 @@ class Exchange:
 
     def windows(self, account: Account, limits: tuple[Limit, ...]) -> list[tuple[Limit, tuple[str, str, int]]]:
         """Name the windows that a call of *account* with *limits* counts in."""
-        who = {Scope.ACCOUNT: account.key_digest, Scope.KEY: account.key_digest, Scope.IP: account.egress}
+        who = self.who.get(account.name)
+        if who is None:
+            digest = account.key_digest
+            who = self.who[account.name] = {Scope.ACCOUNT: digest, Scope.KEY: digest, Scope.IP: account.egress}
         return [(limit, (f"{account.venue.name}:{limit.name}", who[limit.scope], limit.per_ms)) for limit in limits]
 
     def count(self, call: Call, now_ms: int) -> list[str]:

@@ -70,8 +70,7 @@ class SimLog:
     def _tell(self, event: str, fields: dict[str, object]) -> None:
         if self.world.tell is not None:
             self.world.trace(self.process.name, f"log {event} {fields}")
-        unexpected = not any(name in str(fields) for name in ("ConnectionError", "TimeoutError"))
-        if event in SURPRISES and unexpected:
+        if event in SURPRISES and not any(name in str(fields) for name in ("ConnectionError", "TimeoutError")):
             self.world.fault(f"{self.process.name} logs {event}: {fields}")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
@@ -99,6 +99,11 @@ class World:
         """Run a command at once."""
         self.redis.at(self.scheduler.now_ms)
         return self.redis.command(name, *args)
+
+    def commands(self, every: Iterable[Sequence[object]]) -> Any:
+        """Run one command after the other at once."""
+        self.redis.at(self.scheduler.now_ms)
+        return self.redis.commands(every)
 
     def script_name(self, text: str) -> str:
         """Name a script by its text."""
@@ -339,8 +344,8 @@ class World:
 
     def run(self) -> list[str]:
         """Play the schedule; gives what was broken."""
-        before = store_module._script, store_module.SLICE
-        store_module._script, store_module.SLICE = _cached_script, SLICE  # type: ignore[misc]  # for a while
+        before = store_module._whole_script, store_module.SLICE
+        store_module._whole_script, store_module.SLICE = _cached_script, SLICE  # type: ignore[misc]  # for a while
         try:
             self.redis.reset()
             self.redis.at(START_MS)
@@ -359,7 +364,7 @@ class World:
                 self.checks.at_the_end()
         finally:
             self.scheduler.close()
-            store_module._script, store_module.SLICE = before  # type: ignore[misc]
+            store_module._whole_script, store_module.SLICE = before  # type: ignore[misc]
         return self.faults
 
     def _last_ms(self) -> int:
@@ -546,20 +551,24 @@ _read_script = store_module._script
 
 
 def _cached_script(name: str) -> str:
+    """Give the whole text of a script: the same object each time, so that nothing has to compare two texts."""
     if name not in _SCRIPTS:
-        text = _read_script(name)
-        for old, new in _replacements.get(name, []):
-            assert old in text, f"{name}.lua has no {old!r}"
-            text = text.replace(old, new)
-        _SCRIPTS[name] = text
+        _SCRIPTS[name] = "\n".join(_changed_script(part) for part in ("lib", *store_module.SCRIPTS[name], name))
     return _SCRIPTS[name]
+
+
+def _changed_script(name: str) -> str:
+    text = _read_script(name)
+    for old, new in _replacements.get(name, []):
+        assert old in text, f"{name}.lua has no {old!r}"
+        text = text.replace(old, new)
+    return text
 
 
 def _names_of_scripts() -> dict[str, str]:
     """Give the whole text of each script with its name."""
     if not _NAMES:
-        for name, parts in store_module.SCRIPTS.items():
-            _NAMES["\n".join(_cached_script(part) for part in ("lib", *parts, name))] = name
+        _NAMES.update({_cached_script(name): name for name in store_module.SCRIPTS})
         _NAMES[accept_script()] = "accept"
     return _NAMES
 
