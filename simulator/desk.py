@@ -109,8 +109,10 @@ class Desk:
             outcome.applied,
             outcome.fault.fault if outcome.fault is not None else None,
             outcome.breach.rule.name if outcome.breach is not None else None,
+            purpose,
+            int(answer.delay_s * 1000),
         )
-        self.journal.write(entry, purpose, denied=outcome.denied)
+        self.journal.write(entry, denied=outcome.denied)
         return answer
 
     def _tell_time(self, venue: Venue, request: Request) -> Outcome:

@@ -9,7 +9,10 @@ LOG_LENGTH: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One call. ``status`` is 0 where no answer was given; ``applied`` are the orders whose cancel it started."""
+    """One call. ``status`` is 0 where no answer was given; ``applied`` are the orders whose cancel it started.
+
+    ``purpose`` is what it was for, and ``held_ms`` says for how long the answer was held back.
+    """
 
     at_ms: int
     venue: str
@@ -21,6 +24,8 @@ class Entry:
     applied: tuple[str, ...]
     fault: str | None = None
     breach: str | None = None
+    purpose: str = ""
+    held_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -47,7 +52,7 @@ class Journal:
         self.log: deque[Entry] = deque(maxlen=LOG_LENGTH)
         self.counts: dict[str, Counts] = {}
 
-    def write(self, entry: Entry, purpose: str, *, denied: bool = False) -> None:
+    def write(self, entry: Entry, *, denied: bool = False) -> None:
         """Log and count one call."""
         self.log.append(entry)
         name = entry.account or f"{entry.venue}:nobody"
@@ -59,9 +64,9 @@ class Journal:
         counts.asked += len(entry.asked)
         counts.applied += len(entry.applied)
         counts.bad_signatures += denied
-        if purpose == "cancel":
+        if entry.purpose == "cancel":
             counts.cancel_calls += 1
-        elif purpose == "read":
+        elif entry.purpose == "read":
             counts.read_calls += 1
         else:
             counts.time_calls += 1

@@ -27,6 +27,7 @@ VERDICTS: Final[Mapping[str, str]] = {
 NEVER_DONE: Final = frozenset({"not_sent", "invalid", "rejected"})  # these say that the venue did not cancel it
 CLOCKS_MS: Final = 250  # how far two processes' clocks may be apart: each has Redis' time by asking for it
 LONGEST_CALL_MS: Final = 15_000  # what an answer tells was so when the venue was asked: a call takes at most 13 s
+SURELY_WAITS_MS: Final = 8_000  # a caller waits 10 s for an answer, of which a busy machine may take some
 
 Name = tuple[str, str, str, str | None]  # account, kind of id, id, symbol where the venue needs it
 Order = tuple[str, str]  # account, the venue's id
@@ -76,6 +77,25 @@ def audit_times(truth: Truth, spans: Mapping[Order, Sequence[Span]]) -> list[str
                 after = min((at_ms - end for _, end in open_in if end < at_ms), default=None)
                 when = "no batch asked for it" if after is None else f"{after / 1000:.1f} s after its last deadline"
                 found.append(f"{account} {value}: a cancel came at {at_ms} ms, {when}")
+    return found
+
+
+def audit_flights(truth: Truth, orders: Iterable[Order], seized: Mapping[Order, Sequence[float]]) -> list[str]:
+    """Say which cancels of *orders* came while another one of the same order still waited for its answer.
+
+    *orders* are such as nobody knows by two names: those pass for two.  *seized* says when a chunk with one of them was
+    taken from a worker that seemed dead: what it had sent, or goes on to send, is in flight then for nobody.
+    """
+    found = []
+    for order in orders:
+        last: Span = (-math.inf, -math.inf)
+        for at_ms, until_ms in sorted(truth.flights.get(order, ())):
+            lost = any(last[0] - LONGEST_CALL_MS <= each <= at_ms for each in seized.get(order, ()))
+            if at_ms < last[1] and not lost:
+                found.append(
+                    f"{order[0]} {order[1]}: TWO CANCELS IN FLIGHT from {at_ms} ms, the first since {last[0]} ms"
+                )
+            last = max(last, (at_ms, min(until_ms, at_ms + SURELY_WAITS_MS)), key=lambda span: span[1])
     return found
 
 

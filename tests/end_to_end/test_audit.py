@@ -1,16 +1,21 @@
 """An audit that finds nothing proves nothing: here it is given lies, and has to find each."""
 
+import http.client
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from simulator.control import Control
 from simulator.serve import running_simulator
-from tests.end_to_end.audit import CLOCKS_MS, LONGEST_CALL_MS, VERDICTS, Truth, audit, audit_calls
+from tests.end_to_end.audit import CLOCKS_MS, LONGEST_CALL_MS, VERDICTS, Truth, audit, audit_calls, audit_flights
+from tests.end_to_end.waiting import until
+from tests.simulator.callers import SIGNERS, Caller
 
 ACCOUNT = "binance-sim"
 
@@ -165,6 +170,23 @@ def test_calls_and_breaches_are_compared(control: Control, tmp_path: Path) -> No
     assert audit_calls(truth, [{"calls": 1}], [ACCOUNT], lost=True) == []
     assert audit_calls(truth, [{"calls": 0}], [ACCOUNT], breaches=1)
     assert audit_calls(truth, [{"calls": 0}], [ACCOUNT], denied=1)
+
+
+def test_a_cancel_beside_another_that_waits_is_found() -> None:
+    with running_simulator() as simulator, ExitStack() as stack:
+        caller, control = Caller(simulator.url, "upbit-sim"), Control(simulator.url)
+        first, second = (names["order_id"] for names in control.seed("upbit-sim", 2))
+        control.fault("hang", venue="upbit", calls=1, delay_ms=20_000)
+        sent = SIGNERS["upbit"](caller, first, second)
+        waiting = stack.enter_context(closing(http.client.HTTPConnection(urlsplit(simulator.url).netloc)))
+        waiting.request(sent.method, caller.root + sent.target, sent.body or None, dict(sent.headers))
+        assert until(lambda: control.log("upbit-sim"))
+        caller.cancel(first, method="GET")
+        caller.cancel(second)
+        truth = Truth.of(control, ["upbit-sim"])
+
+    (line,) = audit_flights(truth, [("upbit-sim", first), ("upbit-sim", second)], {})
+    assert line.startswith(f"upbit-sim {second}: TWO CANCELS IN FLIGHT")
 
 
 def test_a_log_that_has_forgotten_calls_is_found(control: Control) -> None:

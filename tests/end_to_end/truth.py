@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from simulator.control import Control
@@ -31,8 +31,9 @@ class Truth:
     ``orders`` are those that a name (account, kind of id, id) stands for: several if it names a list.
     ``applied`` tells for (account, id) when cancels had an effect, and ``asked`` when any came that named it, in ms;
     ``cancel_alls`` are the calls, as the simulator logs them, that took what was open.  ``reads`` tells for
-    (account, path) when it was read there, and which fault spoiled that.  ``cut`` says that the simulator has forgotten
-    calls.
+    (account, path) when it was read there, and which fault spoiled that.  ``flights`` tells for (account, order_id)
+    from when to when cancels that named the order waited for their answers.  ``cut`` says that the simulator has
+    forgotten calls.
     """
 
     venues: Mapping[str, str]
@@ -42,6 +43,7 @@ class Truth:
     counters: Mapping[str, Any]
     reads: Mapping[tuple[str, str], Sequence[tuple[int, str | None]]] = field(default_factory=dict)
     cancel_alls: Sequence[Row] = ()
+    flights: Mapping[tuple[str, str], Sequence[tuple[int, int]]] = field(default_factory=dict)
     cut: bool = False
 
     @classmethod
@@ -58,7 +60,8 @@ class Truth:
         alls = [call for call in log if (call["method"], call["path"]) in CANCEL_ALLS]
         others = [call for call in log if (call["method"], call["path"]) not in CANCEL_ALLS]
         times = _times(log, "applied"), _times(others, "asked")
-        return cls(venues, orders, *times, counters, _reads(others), alls, cut=len(log) < counters["calls"])
+        truth = cls(venues, orders, *times, counters, _reads(others), alls, cut=len(log) < counters["calls"])
+        return replace(truth, flights=_flights(truth, (call for call in others if call["purpose"] == "cancel")))
 
     def book(self, account: str) -> Iterator[Row]:
         """Give every order of one account."""
@@ -117,4 +120,19 @@ def _times(log: Iterable[Row], what: str) -> dict[tuple[str, str], list[int]]:
     for call in log:
         for name in call[what]:
             found.setdefault((call["account"], name), []).append(call["at_ms"])
+    return found
+
+
+def flight(call: Row) -> tuple[int, int]:
+    """Say from when to when a call waited for its answer."""
+    return call["at_ms"], call["at_ms"] + call["held_ms"]
+
+
+def _flights(truth: Truth, log: Iterable[Row]) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Say for each order when calls that named it waited for their answers, of a log of cancels."""
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for call in log:
+        names = (truth.named(call["account"], name) for name in call["asked"])
+        for order_id in frozenset[str]().union(*names):
+            found.setdefault((call["account"], order_id), []).append(flight(call))
     return found

@@ -47,7 +47,8 @@ def test_a_cut_answer_says_nothing_of_the_book(
     assert cut(made, order_id)
     assert made.states() == {order_id: state}
     entry = made.control.log(made.account)[-1]
-    assert (entry["fault"], entry["status"]) == (fault, status)
+    assert (entry["fault"], entry["status"], entry["purpose"]) == (fault, status, "cancel")
+    assert entry["held_ms"] == (20 if "hang" in fault else 0)
     assert entry["applied"] == ([order_id] if state == "canceled" else [])
     assert not cut(made, order_id)  # only one call was to be hit
 

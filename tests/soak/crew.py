@@ -4,8 +4,10 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
+from tasks.ports import ClaimKind
 from tests.end_to_end.stage import Process, Stage, wait_for_start
 from tests.soak import vitals
 from tests.soak.vitals import Vitals
@@ -94,6 +96,16 @@ class Crew:
     def working(self) -> bool:
         """Say whether every post is filled by a process that has started to work."""
         return all(post.process.running() and post.process.events("worker.started") for post in self.posts)
+
+    def seized(self) -> list[tuple[str, str, float]]:
+        """Say which calls were taken from workers that seemed dead: the batch, the account, and when, in ms."""
+        names = ("chunk.recovered", "chunk.late")
+        rows = [row for process in self.stage.workers for name in names for row in process.events(name)]
+        return [
+            (row["batch"], row["account"], datetime.fromisoformat(row["timestamp"]).timestamp() * 1000)
+            for row in rows
+            if row["kind"] == ClaimKind.SEND
+        ]
 
     def end(self) -> None:
         """End everybody in good order; who does not end, or leaves a process behind, is a fault."""

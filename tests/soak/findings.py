@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tests.end_to_end.audit import Order, Span, audit, audit_calls, audit_end, audit_times, kind_of
+from tests.end_to_end.audit import (
+    Order,
+    Span,
+    audit,
+    audit_calls,
+    audit_end,
+    audit_flights,
+    audit_times,
+    kind_of,
+)
 from tests.end_to_end.audit_sweeps import Sweep, audit_cancel_alls, audit_sweep, callers
 from tests.end_to_end.truth import KINDS, Row, Truth
 
@@ -49,7 +58,8 @@ class Record:
     """All that is judged of one soak.
 
     ``told`` are the batches that ripcord knows; ``answers`` are the results of Celery tasks by batch id, None
-    where there was none.  ``quiet_ms`` is when the last fault had ended.
+    where there was none.  ``quiet_ms`` is when the last fault had ended.  ``seized`` says which calls were taken from
+    workers that seemed dead: the batch, the account, and when.
     """
 
     asked: Sequence[Asked]
@@ -57,7 +67,8 @@ class Record:
     answers: Sequence[tuple[str, Row | None]]
     truth: Truth
     quiet_ms: float
-    others: Sequence[str] = field(default=())
+    seized: Sequence[tuple[str, str, float]] = ()
+    others: Sequence[str] = ()
 
 
 def findings(record: Record) -> list[str]:
@@ -70,6 +81,7 @@ def findings(record: Record) -> list[str]:
     found += audit_calls(record.truth, reports, record.truth.venues, lost=True)
     found += audit_times(record.truth, {order: [span for _, span in each] for order, each in spans.items()})
     found += audit_cancel_alls(record.truth, sweeps)
+    found += audit_flights(record.truth, _known_by_one_kind(record), _seized(record))
     found += [line for batch_id, answer in record.answers for line in _answer(record, batch_id, answer)]
     return [*found, *record.others]
 
@@ -177,6 +189,28 @@ def _orders(truth: Truth, asked: Asked, told: Told) -> set[Order]:
         if row.get(kind) is not None
         for order_id in truth.named(row["account"], row[kind])
     }
+
+
+def _known_by_one_kind(record: Record) -> list[Order]:
+    """Give the orders that all batches name by the same kind of id."""
+    kinds: dict[Order, set[str]] = defaultdict(set)
+    for asked, told in _ran(record):
+        for row in asked.orders if asked.select is None else told.outcomes:
+            kind = kind_of(row)
+            for order_id in record.truth.named(row["account"], row[kind]):
+                kinds[row["account"], order_id].add(kind)
+    return [order for order, each in kinds.items() if len(each) == 1]
+
+
+def _seized(record: Record) -> Mapping[Order, Sequence[float]]:
+    """Say of each order when a call of a batch that names it was taken from its worker."""
+    orders = {asked.batch_id: _orders(record.truth, asked, told) for asked, told in _ran(record)}
+    found: dict[Order, list[float]] = defaultdict(list)
+    for batch_id, account, at_ms in record.seized:
+        for order in orders.get(batch_id, ()):
+            if order[0] == account:
+                found[order].append(at_ms)
+    return found
 
 
 def _answer(record: Record, batch_id: str, answer: Row | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Who has to end within half a minute: whoever was there to be asked."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,3 +43,14 @@ def test_a_signal_ends_a_worker_well_once_it_has_started(tmp_path: Path, started
         crew._note_end(post)
 
     assert len(crew.faults) == faults
+
+
+def test_the_cancels_that_lost_their_workers_are_read_from_the_logs(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    head = '{"batch": "one", "account": "a", "timestamp": "2026-11-21T22:01:50.500000Z", '
+    told = [("chunk.recovered", "send"), ("chunk.late", "send"), ("chunk.recovered", "query"), ("chunk.poison", "send")]
+    with Process(("json.tool",), log, tmp_path / "ripcord.toml") as process:
+        log.write_text("".join(f'{head}"event": "{event}", "kind": "{kind}"}}\n' for event, kind in told))
+        stage: Any = SimpleNamespace(workers=[process])
+
+        assert Crew(stage).seized() == [("one", "a", 1_795_298_510_500)] * 2

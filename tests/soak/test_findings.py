@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.audit import VERDICTS
+from tests.end_to_end.audit import SURELY_WAITS_MS, VERDICTS
 from tests.end_to_end.truth import Truth
 from tests.soak.findings import GRACE_MS, SEND_SLACK_MS, Asked, Record, Told, findings
 from tests.soak.summary import unproven
@@ -279,6 +279,65 @@ def test_the_reasons_why_orders_are_unproven_are_counted() -> None:
     reasons = unproven([sweep])
 
     assert reasons == {"upbit unknown: no answer after # s": 2, "weex-desk not swept: open: #": 1}
+
+
+FIRST_MS = START_MS + 100
+
+
+def flying(second_ms: int, **fields: Any) -> Record:
+    """Let an order be named by a cancel that waits for half a second, and by another one at *second_ms*."""
+    flights = {(ACCOUNT, CANCELED): [(FIRST_MS, FIRST_MS + 500), (second_ms, second_ms)]}
+    return record(truth=replace(truth(), flights=flights), **fields)
+
+
+@pytest.mark.parametrize(
+    ("second_ms", "is_found"), [(FIRST_MS + 499, True), (FIRST_MS + 1, True), (FIRST_MS + 500, False)]
+)
+def test_two_cancels_in_flight_are_found(second_ms: int, is_found: bool) -> None:
+    found = findings(flying(second_ms))
+
+    assert [line for line in found if "TWO CANCELS IN FLIGHT" in line] == found
+    assert bool(found) is is_found
+
+
+def test_a_long_flight_hides_no_second_one_behind_a_short_one() -> None:
+    flights = {(ACCOUNT, CANCELED): [(FIRST_MS, FIRST_MS + 500), (FIRST_MS + 500, FIRST_MS + 510)]}
+    longer = {(ACCOUNT, CANCELED): [(FIRST_MS, FIRST_MS + 500), (FIRST_MS + 10, FIRST_MS + 20), (FIRST_MS + 400, 0)]}
+
+    assert findings(record(truth=replace(truth(), flights=flights))) == []
+    assert len(findings(record(truth=replace(truth(), flights=longer)))) == 2
+
+
+def test_a_caller_that_has_given_up_has_nothing_in_flight() -> None:
+    late_ms = FIRST_MS + SURELY_WAITS_MS
+    flights = {(ACCOUNT, CANCELED): [(FIRST_MS, FIRST_MS + 12_000), (late_ms, late_ms)]}
+
+    assert findings(record(truth=replace(truth(), flights=flights))) == []
+
+
+@pytest.mark.parametrize(
+    ("seized", "is_found"),
+    [
+        (("one", ACCOUNT, FIRST_MS + 100), False),
+        (("one", ACCOUNT, FIRST_MS + 300), True),
+        (("one", "upbit-desk", FIRST_MS + 100), True),
+        (("two", ACCOUNT, FIRST_MS + 100), True),
+    ],
+)
+def test_what_was_taken_from_the_dead_is_in_flight_for_nobody(seized: tuple[str, str, float], is_found: bool) -> None:
+    assert bool(findings(flying(FIRST_MS + 200, seized=[seized]))) is is_found
+
+
+def test_an_order_that_is_known_by_two_kinds_of_id_passes_for_two() -> None:
+    base = flying(FIRST_MS + 200)
+    rows = [outcome(CANCELED, "canceled") | {"order_id": None, "client_order_id": "bot-7"}]
+    booked = base.truth.orders | {(ACCOUNT, "client_order_id", "bot-7"): [order(CANCELED, "canceled")]}  # type: ignore[operator]
+    asked = replace(base.asked[0], batch_id="two", orders=rows)
+    both = {**base.told, "two": Told(report("two", rows, calls=0), rows)}
+
+    assert (
+        findings(replace(base, asked=[*base.asked, asked], told=both, truth=replace(base.truth, orders=booked))) == []
+    )
 
 
 DESK = "binance-desk"
