@@ -1,5 +1,6 @@
 """Gathers what a soak has found: batches and calls by the audit that all tests share, the rest by its own noun."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.end_to_end.audit import (
+    VERDICTS,
     Order,
     Span,
     audit,
@@ -59,7 +61,7 @@ class Record:
 
     ``told`` are the batches that ripcord knows; ``answers`` are the results of Celery tasks by batch id, None
     where there was none.  ``quiet_ms`` is when the last fault had ended.  ``seized`` says which calls were taken from
-    workers that seemed dead: the batch, the account, and when.
+    workers that seemed dead: the batch, the account, and when.  ``events`` are the newest on Redis.
     """
 
     asked: Sequence[Asked]
@@ -68,6 +70,7 @@ class Record:
     truth: Truth
     quiet_ms: float
     seized: Sequence[tuple[str, str, float]] = ()
+    events: Sequence[Mapping[str, str]] = ()
     others: Sequence[str] = ()
 
 
@@ -82,6 +85,7 @@ def findings(record: Record) -> list[str]:
     found += audit_times(record.truth, {order: [span for _, span in each] for order, each in spans.items()})
     found += audit_cancel_alls(record.truth, sweeps)
     found += audit_flights(record.truth, _known_by_one_kind(record), _seized(record))
+    found += _ends(record)
     found += [line for batch_id, answer in record.answers for line in _answer(record, batch_id, answer)]
     return [*found, *record.others]
 
@@ -210,6 +214,30 @@ def _seized(record: Record) -> Mapping[Order, Sequence[float]]:
         for order in orders.get(batch_id, ()):
             if order[0] == account:
                 found[order].append(at_ms)
+    return found
+
+
+def _ends(record: Record) -> list[str]:
+    """Say of which batches the end was told twice or not at all, or less is proven now than was told then.
+
+    More may be: what a worker learns that was stopped, and has lost its chunk meanwhile, counts also after the end.
+    """
+    ends: dict[str, list[Row]] = defaultdict(list)
+    for event in record.events:
+        if event["type"] == "batch.done":
+            ends[event["batch_id"]].append(event)
+    first_ms = int(record.events[0]["at_ms"]) if record.events else math.inf
+    found = []
+    for batch_id, told in record.told.items():
+        done, events = told.report["state"] == "done", ends[batch_id]
+        if len(events) > 1 or (not events and done and told.report["submitted_ms"] > first_ms):
+            found.append(f"batch {batch_id}: its end was told {len(events)} times")
+        for event in events:
+            counts = json.loads(event["counts"])
+            gone = sum(number for status, number in counts.items() if VERDICTS[status] == "gone")
+            if gone > told.report["gone"] or sum(counts.values()) != told.report["orders"]:
+                now = told.report["counts"]
+                found.append(f"batch {batch_id}: WEAKENED since its end, when {counts} were told; now {now}")
     return found
 
 

@@ -114,6 +114,7 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         known = [each.batch_id for each in asked]
         until(lambda: not leftovers.remaining(leftovers.read(stage.raw), known), LAST_MESSAGE_S)
         others = leftovers.remaining(leftovers.read(stage.raw), known)
+        events = stage.events()
         after = _clean_contents(stage)
         crew.look()
         others += leftovers.grown(before, after) + vitals.compare(post.name, *crew.looks[-2:])
@@ -122,7 +123,7 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         others += crew.faults + _probe_faults(told.get(probe.batch_id))
         others += own.findings({batch_id: each.report for batch_id, each in told.items()}, happened)
         truth = Truth.of(stage.control, _accounts())
-        record = Record(asked, told, answers, truth, quiet_ms, crew.seized(), others)
+        record = Record(asked, told, answers, truth, quiet_ms, crew.seized(), events, others)
         found = findings.findings(record)
         rows = summary.count(record, crew, [row["kind"] for row in happened]) + vitals.told(post.name, crew.looks)
         rows.append(("orders a second", f"{sum(len(each.outcomes) for each in told.values()) / lasted_s:.0f}"))

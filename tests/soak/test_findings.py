@@ -1,5 +1,6 @@
 """A soak that finds nothing proves nothing: here its audit is given made-up records, and has to find each lie."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -338,6 +339,37 @@ def test_an_order_that_is_known_by_two_kinds_of_id_passes_for_two() -> None:
     assert (
         findings(replace(base, asked=[*base.asked, asked], told=both, truth=replace(base.truth, orders=booked))) == []
     )
+
+
+def ended(counts: Mapping[str, int]) -> dict[str, str]:
+    return {"type": "batch.done", "batch_id": "one", "at_ms": str(START_MS + 500), "counts": json.dumps(counts)}
+
+
+def test_an_end_that_was_told_twice_or_never_is_found() -> None:
+    end = ended(told().report["counts"])
+    accepted = {"type": "batch.accepted", "batch_id": "one", "at_ms": str(START_MS - 1)}
+    forgotten = accepted | {"at_ms": str(START_MS + 1)}
+
+    assert findings(record(events=[accepted, end])) == []
+    assert findings(record(events=[forgotten])) == []
+    assert findings(record(events=[accepted])) == ["batch one: its end was told 0 times"]
+    assert findings(record(events=[end, end])) == ["batch one: its end was told 2 times"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_found"),
+    [
+        ({"unknown": 2, "not_sent": 1}, False),  # it was proven later
+        ({"filled": 1, "unknown": 2}, False),
+        ({"canceled": 2, "unknown": 1}, True),
+        ({"canceled": 1, "unknown": 1}, True),  # of two orders
+    ],
+)
+def test_what_is_weakened_after_the_end_is_found(counts: dict[str, int], is_found: bool) -> None:
+    found = findings(record(events=[ended(counts)]))
+
+    assert [line for line in found if "WEAKENED" in line] == found
+    assert bool(found) is is_found
 
 
 DESK = "binance-desk"
