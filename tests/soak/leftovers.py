@@ -4,6 +4,7 @@ Reports are kept for days (``redis.keep_days``), so a soak does not wait for the
 batch to having one, then removes these keys, and compares the memory with that at the start.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -106,6 +107,14 @@ def grown(start: Contents, end: Contents) -> list[str]:
     if end.bytes > start.bytes + MEMORY_SLACK:
         found.append(f"Redis: {start.bytes} bytes at the start and {end.bytes} at the end, over {MEMORY_SLACK} more")
     return found
+
+
+def told(start: Contents, end: Contents) -> str:
+    """Tell keys and memory at the start and at the end, and what the new keys are."""
+    names = sorted(end.ttls.keys() - start.ttls.keys())
+    kinds = Counter(next((each for each in (*STAY, *EXPIRE) if fnmatchcase(name, each)), name) for name in names)
+    new = ", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "none"
+    return f"{len(start.ttls)} keys and {start.bytes} bytes → {len(end.ttls)} and {end.bytes}; new keys: {new}"
 
 
 def _matches(key: str, patterns: Iterable[str]) -> bool:

@@ -127,11 +127,12 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         found = findings.findings(record)
         rows = summary.count(record, crew, [row["kind"] for row in happened]) + vitals.told(post.name, crew.looks)
         rows.append(("orders a second", f"{sum(len(each.outcomes) for each in told.values()) / lasted_s:.0f}"))
-        rows.append(("Redis: keys, bytes", f"{len(before.ttls)}, {before.bytes} → {len(after.ttls)}, {after.bytes}"))
+        rows.append(("Redis", leftovers.told(before, after)))
+        rows += summary.verdicts(record, found)
         if found:
             _keep(folder, stage, record, happened)
             _tell_breaches(stage, happened)
-    summary.print_table([("seed", str(seed)), *rows])
+    summary.print_table([("seed", f"{seed}, guard_ms {guard_ms}"), *rows])
     summary.print_findings(found)
     return found
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.audit import SURELY_WAITS_MS, VERDICTS
 from tests.end_to_end.truth import Truth
 from tests.soak.findings import GRACE_MS, SEND_SLACK_MS, Asked, Record, Told, findings
-from tests.soak.summary import unproven
+from tests.soak.summary import CHECKS, MOST_REASONS, unproven, verdicts
 
 ACCOUNT = "upbit-sim"
 START_MS, DEADLINE_S = 1_000_000, 10
@@ -272,14 +272,73 @@ def test_a_replay_that_leaves_an_order_out_is_found() -> None:
     assert line.endswith("not replayed")
 
 
-def test_the_reasons_why_orders_are_unproven_are_counted() -> None:
-    row = outcome(OPEN, "unknown") | {"venue": "upbit", "evidence": None, "code": None}
-    rows = [row | {"message": f"no answer after {seconds} s"} for seconds in (1, 20)]
-    sweep = Told(report("one", rows), rows, {"weex-desk": "open: 7", "upbit-desk": "empty"})
+def test_how_many_orders_are_unproven_and_why_is_told() -> None:
+    """Two of one reason, one of them open in the book; a third, and an account, of batches that do not count."""
+    asked, sweep = record().asked[0], {"accounts": [ACCOUNT], "all": True}
+    rows = [
+        outcome(order_id, "unknown") | {"venue": "upbit", "evidence": None, "code": None, "message": message}
+        for order_id, message in ((CANCELED, "no answer after 1 s"), (OPEN, "no answer after 20 s"))
+    ]
+    told = {
+        "one": Told(report("one", rows), rows, {"weex-desk": "open: 7", "upbit-desk": "empty"}),
+        "quiet": Told(report("quiet", rows), rows),
+        "refused": Told(report("refused", (), state="refused", verdict=None), ()),
+    }
+    batches = [
+        replace(asked, select=sweep),
+        replace(asked, batch_id="quiet", proves=False),
+        replace(asked, batch_id="refused"),
+    ]
 
-    reasons = unproven([sweep])
+    assert unproven(record(asked=batches, told=told)) == [
+        ("orders unproven", "2 of 2 when their deadlines came; the book has 1 of them open"),
+        ("unproven by deadline", "2 of 2 in 10 s"),
+        ("unproven, known last", "2 upbit unknown: no answer after # s"),
+        ("accounts not swept", "1 weex-desk: open: #"),
+    ]
 
-    assert reasons == {"upbit unknown: no answer after # s": 2, "weex-desk not swept: open: #": 1}
+
+def test_reasons_that_are_left_out_are_counted() -> None:
+    message = [chr(ord("a") + number // 26) + chr(ord("a") + number % 26) for number in range(MOST_REASONS + 10)]
+    rows = [
+        outcome(OPEN, "unknown") | {"venue": "upbit", "evidence": None, "code": None, "message": m} for m in message
+    ]
+
+    *_, last = unproven(record(told={"one": Told(report("one", rows), rows)}))
+
+    assert last == ("unproven, known last", "10 of rarer reasons")
+
+
+def test_each_finding_is_counted_as_what_it_is() -> None:
+    base, lost = changed(1, "canceled"), replace(record().asked[0], batch_id="lost")
+    truth = replace(base.truth, flights={(ACCOUNT, MISSED): [(1, 50), (40, 50)]})
+    counters = {"accounts": {ACCOUNT: {"cancel_calls": 1, "breaches": {"x": 2}, "bad_signatures": 1}}, "nobody": {}}
+    others = ["Redis: the key x remains", "worker general-2 ended with 1", "schedule: the slot 7 was not swept"]
+    whole = replace(base, asked=[*base.asked, lost], truth=replace(truth, counters=counters), others=others)
+    whole = replace(whole, events=[ended({"canceled": 3})])
+    audited, *counted = verdicts(whole, findings(whole))
+
+    assert audited == ("audited", "3 outcomes of 1 batches with 3 orders and 1 calls in the books of 1 accounts")
+    assert dict(counted) == dict.fromkeys((name for name, _ in CHECKS), "1") | {
+        "lost orders": "0",
+        "false flat": "0",
+        "other false claims": "1",
+        "breaches": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("planted", "check"),
+    [
+        (lambda: record(told={"one": Told(report("one", told().outcomes[:2]), told().outcomes[:2])}), "lost orders"),
+        (lambda: changed(0, "not_sent"), "other false claims"),
+        (lambda: changed(1, "accepted"), "other false claims"),
+    ],
+)
+def test_a_lie_is_counted_as_one(planted: Callable[[], Record], check: str) -> None:
+    given = planted()
+
+    assert dict(verdicts(given, findings(given)))[check] == "1"
 
 
 FIRST_MS = START_MS + 100
