@@ -45,6 +45,7 @@ RESULT_S: Final = 5.0
 LOOK_S: Final = 1.0
 KILL_BEAT_S: Final = 25.0
 SETTLE_MS: Final = (50, 300, 1_500)
+AWAY: Final = {"delay_ms": 20, "jitter_ms": 60}  # as venues are: who answers at once is never met with a call in flight
 BULK_CALLS_PER_S: Final = 1_000
 BULK_LIMITS: Final = 1_000  # times what the venues allow: above what is configured
 WARM_UP: Final = {"binance": 80, "crypto_com": 160, "kuna": 100, "upbit": 400, "weex": 10}
@@ -98,7 +99,7 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         post = crew.posts[0]
         before = _clean_contents(stage)
         crew.look()
-        _behave(stage, seed)
+        _behave(stage, seed, away=orders is None)
         producers = Producers(stage, _seeded(stage, draws, seed))
         own = Clockwork(stage, draws.beating)
         happened, lasted_s = _happen(stage, crew, producers, draws, own)
@@ -153,12 +154,14 @@ def _configure(stage: Stage, guard_ms: int, *, bulk: bool) -> None:
         config.write(text)
 
 
-def _behave(stage: Stage, seed: int) -> None:
-    """Let cancels take their time, and some orders fill meanwhile."""
+def _behave(stage: Stage, seed: int, *, away: bool) -> None:
+    """Let cancels take their time, and some orders fill meanwhile; *away* as if there were a network between."""
     dice = Random(f"{seed} behavior")
     for venue in VENUES:
         settle = {} if venue == "binance" else {"settle_ms": dice.choice(SETTLE_MS)}  # its engine answers
         stage.control.behavior(venue=venue, fill_probability=mishaps.FILLS, **settle)
+    if away:
+        stage.control.fault("latency", seed=dice.randrange(1_000_000), **AWAY)
 
 
 def _happen(
