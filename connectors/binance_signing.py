@@ -45,7 +45,7 @@ def _private_key(pem: str) -> RSAPrivateKey | Ed25519PrivateKey:
     except TypeError:
         raise ValueError("the private key is encrypted; give it without a password") from None
     except (ValueError, UnsupportedAlgorithm):  # not chained: the library's message may quote its input
-        raise ValueError("the private key is not a private key in PEM form (PKCS#8)") from None
+        raise ValueError("the private key is not in PEM form (PKCS#8)") from None
     if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         # https://github.com/binance/binance-spot-api-docs/blob/master/faqs/api_key_types.md, 2026-11-20
         raise ValueError("the private key is neither RSA nor Ed25519, and Binance takes no other")  # noqa: TRY004  # a wrong value of the right type

@@ -332,7 +332,8 @@ def _reachable(url: str) -> Iterator[None]:
     except UNREACHABLE as error:
         raise Unreachable(f"Redis at {_place(url)} does not answer ({error})") from None
     except redis.RedisError as error:
-        raise Unreachable(f"Redis refuses to serve: {error} ({_place(url)})") from None
+        why = str(error).partition(" script: ")[0]  # behind it stands which line of which script it was
+        raise Unreachable(f"Redis refuses to serve: {why} ({_place(url)})") from None
 
 
 def check_address(url: str) -> None:

@@ -72,7 +72,8 @@ def _tell(error: RipcordError, *, as_json: bool) -> int:
             print_json({"batch_id": error.batch_id, "state": "refused", "verdict": None, "errors": list(error.errors)})
         return USAGE
     if isinstance(error, Unreachable):
-        say("ripcord: check that Redis runs, and redis.url in the configuration ($RIPCORD_REDIS_URL overrides it)")
+        say("ripcord: check that Redis runs and takes writes, and redis.url in the configuration")
+        say("ripcord: $RIPCORD_REDIS_URL overrides that")
         return UNREACHABLE
     if isinstance(error, PortTaken):
         return UNREACHABLE

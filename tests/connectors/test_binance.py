@@ -187,7 +187,7 @@ def test_the_private_key_goes_before_the_secret() -> None:
 
 def test_a_key_that_cannot_sign_is_told_in_a_sentence_without_the_key(rsa_key: RSAPrivateKey) -> None:
     public = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    unreadable = "the private key is not a private key in PEM form (PKCS#8)"
+    unreadable = "the private key is not in PEM form (PKCS#8)"
 
     assert check_private_key(pem(rsa_key)) is None
     assert check_private_key(pem(Ed25519PrivateKey.generate())) is None

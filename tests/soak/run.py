@@ -88,8 +88,8 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
     # is slow) may be gone: batches acknowledged then, and notes of calls that were made.  The audit would have to
     # excuse these losses, and breaches and calls that no report counts for a window after each restart; only
     # "no false gone" would hold as it stands.
-    with staged(folder, append_only=True, seed=seed) as stage:
-        _configure(stage, guard_ms, bulk=orders is not None)
+    with staged(folder, append_only=True, seed=seed, guard_ms=guard_ms) as stage:
+        _configure(stage, bulk=orders is not None)
         crew = Crew(stage)
         crew.fill(1)  # alone, so that whoever is measured has had all of its lines and places in use
         warm = _quiet_batch(stage, f"soak-{seed}-warm-up", WARM_UP, delay_ms=1_000)
@@ -138,12 +138,12 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
     return found
 
 
-def _configure(stage: Stage, guard_ms: int, *, bulk: bool) -> None:
+def _configure(stage: Stage, *, bulk: bool) -> None:
     """Open the accounts that sweeps go over, and write down what the workers need to know."""
     for venue in VENUES:
         stage.control.add_account(venue, desk(venue))
         add_account(stage.config, desk(venue), venue, stage.simulator_url, secrets_of(venue, desk(venue)))
-    text = f"\n[limiter]\nguard_ms = {guard_ms}\n" + ("" if bulk else tables())
+    text = "" if bulk else tables()
     if bulk:
         # Raised, not switched off: Upbit tells in every answer how many calls are left, and the workers heed it.
         for venue, rules in stage.control.limits()["rules"].items():

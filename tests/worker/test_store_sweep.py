@@ -14,7 +14,7 @@ from connectors.reads import Side
 from tasks import keys
 from tasks.batch import Priority
 from tasks.drain import leftover
-from tasks.ports import ClaimKind, Pause
+from tasks.ports import ClaimKind, Pause, Settlement
 from tasks.report import sweeps
 from tests.fakes import START_MS, said, work_on
 from tests.tasks.book import READABLE, SETTLING_MS, SHIFTING, Floor
@@ -218,6 +218,21 @@ def test_an_account_that_is_counted_waits_for_the_others(floor: Floor) -> None:
 
     assert floor.report()["state"] == "refused"
     assert floor.book.asked("cancel") == other.book.asked("cancel") == []
+
+
+def test_a_listing_that_ends_after_its_sweep_was_refused_changes_nothing(floor: Floor) -> None:
+    other = floor.also("other")
+    other.book.put(*"abcd")
+    floor.sweep(accounts=("main", "other"), max_orders=3)
+    listing = floor.lanes.claim()
+    floor.clock.ms += 1_000
+    floor.run(other)
+    refused = floor.report()
+    assert refused["state"] == "refused"
+
+    floor.lanes.store.settle(listing, Settlement((), calls=1, sent_ms=START_MS), floor.clock.ms)
+
+    assert floor.report() == refused
 
 
 def test_two_accounts_within_the_most_are_swept(floor: Floor) -> None:

@@ -148,10 +148,10 @@ local function settled(at)
   if next(change) then write_counts(batch_id, change) end
   remember(batch_id, account, learned, tonumber(now))
   tell_followers(id, account, learned)
-  if ARGV[at + 6] ~= '0' then
-    local first = redis.call('HGET', batch, 'first_call_ms')
-    if not first or tonumber(first) > tonumber(ARGV[at + 6]) then
-      redis.call('HSET', batch, 'first_call_ms', ARGV[at + 6])
+  if sent > 0 then
+    local first, state = unpack(redis.call('HMGET', batch, 'first_call_ms', 'state'))
+    if state ~= 'refused' and (not first or tonumber(first) > sent) then
+      redis.call('HSET', batch, 'first_call_ms', text(sent))
     end
   end
 
