@@ -354,8 +354,16 @@ class Checks:
         if not world.weather.strict or world.lost_from_ms is not None:
             return
         for order in world.command("HMGET", keys.orders(batch), *places.split(",")):
-            call = self.canceled.get((batch, account, json.loads(order)[2]))
-            waited_ms = world.scheduler.now_ms - call.left_ms if call else world.exchange.kind.settling_ms
+            own = json.loads(order)[2]
+            call = self.canceled.get((batch, account, own))
+            # The venue has known it since it took another batch's cancel of it, which this batch may have learned.
+            others = [
+                one.left_ms
+                for one in world.exchange.executed
+                if one.account.name == account and one.claim.batch_id != batch and _took(one, own)
+            ]
+            since_ms = min([call.left_ms, *others[-1:]]) if call else 0
+            waited_ms = world.scheduler.now_ms - since_ms
             if waited_ms < world.exchange.kind.settling_ms - 5:
                 self.fault(f"{order} counts as not known {waited_ms} ms after its cancel")
 
@@ -704,6 +712,14 @@ class Checks:
             ]
             if not others:
                 self.fault(f"FALSE: {value} of {batch_id} is accepted, and no call was")
+
+
+def _took(call: Call, name: str) -> bool:
+    """Say whether the venue's answer to a cancel shows that it knew the order that was handed in as *name*."""
+    if name not in call.names or call.response is None:
+        return False
+    named = json.loads(call.response.body).get("named", {})
+    return named.get(call.ids[call.names.index(name)], "not_known") != "not_known"
 
 
 def _scopes(account: Account) -> tuple[tuple[str, str], ...]:
