@@ -20,6 +20,8 @@ POSTS: Final = (  # the first is never killed nor ended: what it holds on to in 
     ("kill-1", ("--queues", "kill", "--concurrency", "16")),
 )
 
+OWN_FAULTS: Final = ("batch.fault", "call.not_built", "drain.fault", "inbox.fault", "watch.fault")  # docs/operations.md
+
 
 @dataclass(slots=True)
 class Post:
@@ -106,6 +108,16 @@ class Crew:
             for row in rows
             if row["kind"] == ClaimKind.SEND
         ]
+
+    def written_faults(self) -> list[str]:
+        """Say which workers have written of a fault of their own, or of a thread that ended by one."""
+        found = []
+        for process in self.stage.workers:
+            rows = [row for name in OWN_FAULTS for row in process.events(name)]
+            found += [f"worker of {process.log.name} wrote {row['event']}: {row['error']}" for row in rows]
+            if any(line.startswith("Traceback") for line in process.text().splitlines()):
+                found.append(f"worker of {process.log.name} wrote a traceback")
+        return found
 
     def end(self) -> None:
         """End everybody in good order; who does not end, or leaves a process behind, is a fault."""

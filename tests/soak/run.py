@@ -121,7 +121,7 @@ def soak(folder: Path, seed: int, seconds: float, guard_ms: int, orders: int | N
         others += leftovers.grown(before, after) + vitals.compare(post.name, *crew.looks[-2:])
         others += [f"the worker {post.name} did not live through"] if post.started > 1 else []
         crew.end()
-        others += crew.faults + _probe_faults(told.get(probe.batch_id))
+        others += crew.faults + crew.written_faults() + _probe_faults(told.get(probe.batch_id))
         others += own.findings({batch_id: each.report for batch_id, each in told.items()}, happened)
         truth = Truth.of(stage.control, _accounts())
         record = Record(asked, told, answers, truth, quiet_ms, crew.seized(), events, others)

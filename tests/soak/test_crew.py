@@ -50,7 +50,33 @@ def test_the_cancels_that_lost_their_workers_are_read_from_the_logs(tmp_path: Pa
     head = '{"batch": "one", "account": "a", "timestamp": "2026-11-21T22:01:50.500000Z", '
     told = [("chunk.recovered", "send"), ("chunk.late", "send"), ("chunk.recovered", "query"), ("chunk.poison", "send")]
     with Process(("json.tool",), log, tmp_path / "ripcord.toml") as process:
+        assert until(lambda: not process.running())
         log.write_text("".join(f'{head}"event": "{event}", "kind": "{kind}"}}\n' for event, kind in told))
         stage: Any = SimpleNamespace(workers=[process])
 
         assert Crew(stage).seized() == [("one", "a", 1_795_298_510_500)] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        ('{"event": "drain.fault", "account": "a", "error": "KeyError()"}', True),
+        ('{"event": "drain.unreachable", "account": "a", "error": "away"}', False),
+        ("Traceback (most recent call last):", True),
+        (
+            '{"event": "Could not ack", "exception": "Traceback (most recent call last):"}',
+            False,
+        ),  # kombu, without Redis
+    ],
+)
+def test_faults_of_a_worker_are_read_from_its_log(tmp_path: Path, line: str, is_found: bool) -> None:
+    log = tmp_path / "worker-7.log"
+    with Process(("json.tool",), log, tmp_path / "ripcord.toml") as process:
+        assert until(lambda: not process.running())
+        log.write_text(f"{line}\n", encoding="utf-8")
+        stage: Any = SimpleNamespace(workers=[process])
+
+        found = Crew(stage).written_faults()
+
+    assert bool(found) is is_found
+    assert all(line.startswith("worker of worker-7.log wrote ") for line in found)
