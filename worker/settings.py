@@ -77,10 +77,14 @@ class AccountSchema(Schema):
 
         unknown = RAISE
 
-    venue = fields.String(required=True, validate=validate.OneOf(VENUES, error="must be one of {choices}"))
+    venue = fields.String(
+        required=True,
+        validate=validate.OneOf(VENUES, error="must be one of {choices}"),
+        error_messages={"required": f"must be one of {', '.join(VENUES)}"},
+    )
     base_url = fields.String()
     egress = fields.String(load_default="default", validate=validate.Regexp(rf"\A{ACCOUNT_NAME}\Z", error=NAME_RULE))
-    api_key = fields.String(required=True)
+    api_key = fields.String(required=True, error_messages={"required": "must be env:NAME or file:PATH"})
     api_secret = fields.String()
     passphrase = fields.String()
     public_key = fields.String()

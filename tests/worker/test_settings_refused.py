@@ -38,8 +38,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         ACCOUNT.replace("upbit", "kraken"),
         "FILE: accounts.main.venue: must be one of crypto_com, binance, upbit, kuna, weex",
     ),
-    "no venue": ("[accounts.main]\napi_key = 'env:TEST_KEY'", "FILE: accounts.main.venue: Missing data"),
-    "no key": ("[accounts.main]\nvenue = 'kuna'", "FILE: accounts.main.api_key: Missing data"),
+    "no venue": (
+        "[accounts.main]\napi_key = 'env:TEST_KEY'",
+        "FILE: accounts.main.venue: must be one of crypto_com, binance",
+    ),
+    "no key": ("[accounts.main]\nvenue = 'kuna'", "FILE: accounts.main.api_key: must be env:NAME or file:PATH"),
     "account name": ("[accounts.'a b']\nvenue='kuna'\napi_key='env:TEST_KEY'", "a name is 1 to 64 of A-Z a-z 0-9"),
     "account no table": ("accounts.main = 5", "FILE: accounts.main"),
     "more orders a call": (
