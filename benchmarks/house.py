@@ -97,7 +97,7 @@ def furnished(accounts: Iterable[Account], rows: Iterable[str], kills: int) -> I
     wanted = set(rows)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ripcord-bench-")))
-        stage = stack.enter_context(staged(folder))
+        stage = stack.enter_context(staged(folder, guard_ms=None))
         naive_redis = stack.enter_context(EmbeddedRedis())
         callers = dict(_callers(stack, folder, wanted))
         naive = Naive(naive_redis.url, folder)

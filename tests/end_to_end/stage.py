@@ -184,17 +184,21 @@ def wait_for_start(worker: Process) -> None:
 
 
 @contextmanager
-def staged(folder: Path, *, append_only: bool = False, seed: int = 0, guard_ms: int = GUARD_MS) -> Iterator[Stage]:
+def staged(
+    folder: Path, *, append_only: bool = False, seed: int = 0, guard_ms: int | None = GUARD_MS
+) -> Iterator[Stage]:
     """Set the stage in *folder*: a Redis, and the simulator with one account for each venue; no worker yet.
 
-    *seed* is that of the simulator's ids and dice, *guard_ms* the workers' ``limiter.guard_ms``.
+    *seed* is that of the simulator's ids and dice, *guard_ms* the workers' ``limiter.guard_ms`` (None: as it
+    is by default).
     """
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(append_only=append_only))
         config = folder / "ripcord.toml"
         url = stack.enter_context(simulated(folder, config, redis.url, seed=seed))
-        with config.open("a", encoding="utf-8") as out:
-            out.write(f"\n[limiter]\nguard_ms = {guard_ms}\n")
+        if guard_ms is not None:
+            with config.open("a", encoding="utf-8") as out:
+                out.write(f"\n[limiter]\nguard_ms = {guard_ms}\n")
         control = Control(url)
         client = stack.enter_context(Client(redis.url))
         raw = stack.enter_context(Redis.from_url(redis.url, decode_responses=True))
