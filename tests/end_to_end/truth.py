@@ -123,16 +123,12 @@ def _times(log: Iterable[Row], what: str) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def flight(call: Row) -> tuple[int, int]:
-    """Say from when to when a call waited for its answer."""
-    return call["at_ms"], call["at_ms"] + call["held_ms"]
-
-
 def _flights(truth: Truth, log: Iterable[Row]) -> dict[tuple[str, str], list[tuple[int, int]]]:
     """Say for each order when calls that named it waited for their answers, of a log of cancels."""
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for call in log:
+        flight = call["at_ms"], call["at_ms"] + call["held_ms"]
         names = (truth.named(call["account"], name) for name in call["asked"])
         for order_id in frozenset[str]().union(*names):
-            found.setdefault((call["account"], order_id), []).append(flight(call))
+            found.setdefault((call["account"], order_id), []).append(flight)
     return found

@@ -115,9 +115,6 @@ class Pipeline:
     def hmget(self, key: str, *names: str) -> None:
         self.commands.append(("HMGET", key, *names))
 
-    def zcount(self, key: str, least: str, most: int) -> None:
-        self.commands.append(("ZCOUNT", key, least, most))
-
     def execute(self) -> list[Any]:
         found: list[Any] = self.connection._try(lambda: self.connection.world.commands(self.commands), "pipeline")
         return found
